@@ -1,1 +1,67 @@
-fn main() {}
+//! Measures the release binary, each figure beside a limit that is measured in the same run.
+//!
+//! Figures on shared machines swing twofold within minutes, so both sides of a ratio run alternately and the medians count.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod backend;
+mod load;
+mod memory;
+mod pgbench;
+mod process;
+mod record;
+mod rest;
+mod startup;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measure monobase, each figure beside its limit of the same run
+#[derive(Parser)]
+struct Arguments {
+    /// The binary to measure
+    #[arg(long, env = "MONOBASE_BIN")]
+    binary: PathBuf,
+    /// The folder with `pgbench` and `postgres`
+    #[arg(long, env = "PGBENCH_DIR", default_value = "/usr/lib/postgresql/15/bin")]
+    pgbench: PathBuf,
+    /// Alternating runs of both sides
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Seconds for one run of one side
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// Empty folder → first REST answer; restart → first answer
+    Startup,
+    /// Resident and proportional memory, idle and under load
+    Memory,
+    /// REST by primary key, signed in, under row level security, through the front door
+    Rest,
+    /// Everything
+    All,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match arguments.measure {
+            Measure::Startup => startup::measure(&arguments).await,
+            Measure::Memory => memory::measure(&arguments).await,
+            Measure::Rest => rest::measure(&arguments).await,
+            Measure::All => {
+                startup::measure(&arguments).await?;
+                memory::measure(&arguments).await?;
+                rest::measure(&arguments).await
+            }
+        }
+    })
+}

@@ -1,0 +1,56 @@
+//! CPU time and memory of a process and of its children, read from /proc.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// User and system time of one process so far, in microseconds.
+pub(crate) fn cpu_micros(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    // The command may contain blanks, so count from the closing parenthesis: utime and stime are fields 14 and 15.
+    let after = stat.rsplit_once(')').context("odd /proc/PID/stat")?.1;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks: u64 = fields.get(11).context("utime")?.parse::<u64>()? + fields.get(12).context("stime")?.parse::<u64>()?;
+    Ok(ticks * 1_000_000 / 100)
+}
+
+/// Resident memory of one process, in KiB.
+pub(crate) fn rss_kib(pid: u32) -> Result<u64> {
+    field_kib(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Proportional memory of a process and of all its descendants, in KiB: shared pages are counted once.
+pub(crate) fn tree_pss_kib(root: u32) -> Result<u64> {
+    let mut total = 0;
+    for pid in descendants(root)? {
+        // A process may end between the listing and this line.
+        total += field_kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:").unwrap_or(0);
+    }
+    Ok(total)
+}
+
+/// The process and all below it.
+pub(crate) fn descendants(root: u32) -> Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let Some((_, after)) = stat.rsplit_once(')') else { continue };
+        if let Some(parent) = after.split_whitespace().nth(1).and_then(|field| field.parse::<u32>().ok()) {
+            parents.push((pid, parent));
+        }
+    }
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
+        next += 1;
+    }
+    Ok(found)
+}
+
+fn field_kib(file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+    let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
+    Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+}
