@@ -28,29 +28,39 @@ export function monobase(cwd, ...args) {
 }
 
 /** A running backend: its addresses and keys, a client maker and SQL access as `postgres`. */
-export async function startBackend({ prepare } = {}) {
+export async function startBackend({ prepare, ephemeral = true } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'monobase-js-'))
   if (prepare) await prepare(folder)
-  await monobase(folder, 'start', '--detach', '--port', '0', '--ephemeral')
-  const env = JSON.parse((await monobase(folder, 'status', '-o', 'json')).stdout)
-  const sql = new pg.Pool({ connectionString: env.DB_URL, max: 2 })
-  return {
-    folder,
-    env,
-    sql: (text, values) => sql.query(text, values),
-    client: (key = env.ANON_KEY, options = {}) =>
-      createClient(env.API_URL, key, {
-        auth: { persistSession: false, autoRefreshToken: false },
-        // Node.js 20 has no WebSocket of its own.
-        realtime: { transport: WebSocket },
-        ...options,
-      }),
-    async stop() {
-      await sql.end()
-      await monobase(folder, 'stop')
-      await rm(folder, { recursive: true, force: true })
-    },
+  const backend = { folder, env: {}, stop, restart: start, sql, client }
+  let pool
+
+  async function start() {
+    await monobase(folder, 'start', '--detach', '--port', '0', ...(ephemeral ? ['--ephemeral'] : []))
+    backend.env = JSON.parse((await monobase(folder, 'status', '-o', 'json')).stdout)
+    await pool?.end()
+    pool = new pg.Pool({ connectionString: backend.env.DB_URL, max: 2 })
+    // An idle connection may be cut off by a test that kills PostgreSQL.
+    pool.on('error', () => {})
   }
+  function sql(text, values) {
+    return pool.query(text, values)
+  }
+  function client(key = backend.env.ANON_KEY, options = {}) {
+    return createClient(backend.env.API_URL, key, {
+      auth: { persistSession: false, autoRefreshToken: false },
+      // Node.js 20 has no WebSocket of its own.
+      realtime: { transport: WebSocket },
+      ...options,
+    })
+  }
+  async function stop() {
+    await pool?.end()
+    await monobase(folder, 'stop')
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  await start()
+  return backend
 }
 
 /** A new user of `backend`, signed in: the client and the user. */
