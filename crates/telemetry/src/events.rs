@@ -60,6 +60,11 @@ impl Bus {
         }
     }
 
+    /// Whether anyone reads: lets a writer save the collecting, not only the building.
+    pub fn is_read(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// A reader of everything from here on.
     pub fn subscribe(&self) -> Reader {
         Reader { receiver: self.sender.subscribe() }

@@ -1,0 +1,168 @@
+//! The accept loop: one task a connection, bounded in number, finished in order at shutdown.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::body::{Meter, Outbound};
+use crate::config::Limits;
+use crate::connection::{Activity, Guarded, InProgress};
+
+/// How long a failing `accept` (no file descriptors left) rests before the next try.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// What answers the requests of a listener.
+pub trait Handler: Send + Sync + 'static {
+    /// What is known about a connection from its start.
+    type Peer: Send + Sync + 'static;
+    /// What lives until the answer's last byte was handed over.
+    type Guard: Meter + Send + 'static;
+
+    /// A new connection from `peer` to `local`.
+    fn connected(&self, peer: SocketAddr, local: SocketAddr) -> Self::Peer;
+
+    /// Answers one request. It never fails: every refusal is an answer.
+    fn answer(
+        &self,
+        peer: &Self::Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = (Response<axum::body::Body>, Self::Guard)> + Send;
+}
+
+/// Serves a socket until `stop` becomes true, then lets the requests in progress end, within `drain`.
+///
+/// New connections are refused from the moment of the stop on; idle ones are closed; those with a request finish it.
+/// What is not finished after `drain` is cut. The future ends when no connection is left.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    handler: Arc<H>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+) -> io::Result<()> {
+    let local = listener.local_addr()?;
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let limits = Arc::new(limits);
+    let mut connections = JoinSet::new();
+    loop {
+        // Reap as we go: the set must not grow with every connection that ever was.
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((socket, peer, slot)) => {
+                let connection = connection(socket, peer, local, handler.clone(), limits.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain, finished).await.is_err() {
+        tracing::warn!(open = connections.len(), "closing connections whose requests did not finish in time");
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Resolves when the stop is ordered, or nobody is left to order it.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    // The semaphore is never closed, so the permit always comes.
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (socket, peer) = listener.accept().await?;
+    Ok((socket, peer, slot))
+}
+
+async fn connection<H: Handler>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    handler: Arc<H>,
+    limits: Arc<Limits>,
+    mut stop: watch::Receiver<bool>,
+) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+    }
+    let known = handler.connected(peer, local);
+    let activity = Activity::default();
+    let io = TokioIo::new(Guarded::new(socket, activity.clone(), &limits));
+    let service = service_fn(|request: Request<Incoming>| {
+        let in_progress = activity.begin();
+        // A proxy before us may disagree about where such a request ends (`Content-Length` beside
+        // `Transfer-Encoding`); nothing that follows it on this connection is taken for a request.
+        let last = request.headers().contains_key(TRANSFER_ENCODING);
+        let (handler, known, activity) = (&handler, &known, &activity);
+        async move {
+            let (mut response, guard) = handler.answer(known, request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                activity.upgrade();
+            } else if last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let guard = Exchange { guard, in_progress };
+            Ok::<_, std::convert::Infallible>(response.map(|body| Outbound::new(body, guard)))
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .half_close(false)
+            .header_read_timeout(None)
+            .max_buf_size((limits.max_head * 2).max(8192))
+            .serve_connection(io, service)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended early");
+    }
+}
+
+/// The handler's guard together with the mark that the connection is busy.
+struct Exchange<G> {
+    guard: G,
+    #[expect(dead_code, reason = "held for its drop")]
+    in_progress: InProgress,
+}
+
+impl<G: Meter> Meter for Exchange<G> {
+    fn sent(&mut self, bytes: u64) {
+        self.guard.sent(bytes);
+    }
+}
