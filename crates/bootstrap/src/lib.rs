@@ -1,3 +1,31 @@
-//! Turns a plain PostgreSQL into a Supabase database, and keeps it one.
+//! Turns a plain PostgreSQL (15 or newer) into a Supabase database, and keeps it one.
+//!
+//! All schema SQL of the product lives here, as files below `sql/`; no service creates tables. [`apply`] serves a first start,
+//! every later start, the template data directory of a release and the tests alike:
+//!
+//! - our own steps (`sql/core`), one transaction each, recorded in `_monobase.migrations`;
+//! - the services' migrations (`sql/auth`, `sql/storage`, `sql/realtime`), run as the services' own roles and recorded in the
+//!   ledgers that the original programs read ([`ledgers`]);
+//! - passwords and database settings, compared at every start and written only when they differ.
+//!
+//! The row in `_monobase.install` holds a fingerprint of all of it: a start on a database that is up to date reads one row.
 
+mod apply;
+mod check;
+mod error;
 pub mod ledgers;
+mod options;
+mod passwords;
+mod probe;
+mod report;
+mod services;
+mod session;
+mod state;
+mod steps;
+
+pub use apply::{adopt, apply};
+pub use check::check;
+pub use error::Error;
+pub use options::{Class, LOGIN_ROLES, Options, Passwords, Services};
+pub use report::{Difference, Outcome, Report};
+pub use state::schema_digest;
