@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Tables and functions as an HTTP API, compatible with PostgREST 13.0.7.
+//!
+//! A request goes one way: [`parse`] turns URL, headers and body into a request tree; `plan` resolves its names against the
+//! [`catalog`]; `sql` turns the plan into one statement; `execute` runs it in one transaction under the client's role;
+//! `respond` shapes the answer. Everything but `execute` is a pure function. The database builds the JSON, the bytes are
+//! passed through.
+
+pub mod catalog;
+pub mod claim_path;
+pub mod config;
+pub mod error;
+pub mod parse;
+mod sqlstate;
+mod service;
+
+pub use config::{Config, ConfigError};
+pub use error::Error;
+pub use service::Rest;

@@ -1,0 +1,12 @@
+//! From HTTP to a request tree. Pure: nothing here knows the database.
+
+pub mod ast;
+pub mod body;
+mod filter;
+mod grammar;
+pub mod media;
+pub mod prefer;
+pub mod query;
+pub mod range;
+mod scan;
+mod select;

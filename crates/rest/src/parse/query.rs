@@ -1,0 +1,262 @@
+//! The query string: which parameter is what, and the order in which they are read.
+
+use std::collections::BTreeSet;
+
+use super::ast::{Filter, Logic, OrderTerm, Path, SelectItem};
+use super::range::{self, RowRange};
+use super::scan::{Scan, Scanned};
+use super::{filter, grammar, select};
+use crate::error::Error;
+
+/// A query string, read.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The parameters sorted by name, for `Content-Location`.
+    pub canonical: String,
+    /// What is selected; empty means every column.
+    pub select: Vec<SelectItem>,
+    /// The filters, in order, with the embed they apply to.
+    pub filters: Vec<(Path, Filter)>,
+    /// Arguments of a function that is called by GET.
+    pub arguments: Vec<(String, String)>,
+    /// `and` and `or`.
+    pub logic: Vec<(Path, Logic)>,
+    /// `order`.
+    pub order: Vec<(Path, Vec<OrderTerm>)>,
+    /// The root's `limit` and `offset`, if either was given.
+    pub root_range: Option<RowRange>,
+    /// `limit` and `offset` of embeds, by the embed's path.
+    pub ranges: Vec<(Path, RowRange)>,
+    /// `columns`.
+    pub columns: Option<BTreeSet<String>>,
+    /// `on_conflict`.
+    pub on_conflict: Option<Vec<String>>,
+    /// The names of all parameters that are filters.
+    pub filter_keys: BTreeSet<String>,
+}
+
+/// One decoded `key=value`; a key without `=` has no value.
+#[derive(Debug)]
+struct Pair {
+    key: String,
+    value: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Order,
+    Limit,
+    Offset,
+    Logic,
+    Reserved,
+    Filter,
+}
+
+fn kind(key: &str) -> Kind {
+    match key.rsplit('.').next().unwrap_or(key) {
+        "order" => Kind::Order,
+        "limit" => Kind::Limit,
+        "offset" => Kind::Offset,
+        "and" | "or" => Kind::Logic,
+        _ if matches!(key, "select" | "columns" | "on_conflict") => Kind::Reserved,
+        _ => Kind::Filter,
+    }
+}
+
+impl Query {
+    /// Reads a raw query string. `arguments` says that values which are no conditions are arguments of a function.
+    pub fn parse(raw: &str, arguments: bool) -> Result<Self, Error> {
+        let pairs = split(raw)?;
+        let mut query = Self { canonical: canonical(raw), ..Self::default() };
+        let of = |wanted: Kind| {
+            pairs
+                .iter()
+                .filter(move |pair| kind(&pair.key) == wanted)
+                .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
+        };
+        let first =
+            |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
+
+        for (key, value) in of(Kind::Order) {
+            let (path, _) = tree_path(key)?;
+            query.order.push((path, run(value, "order", value, filter::order)?));
+        }
+        for (key, value) in of(Kind::Logic) {
+            let (path, operator) = run(key, "logic path", key, filter::logic_path)?;
+            let tree = format!("{operator}{value}");
+            query.logic.push((path, run(&tree, "logic tree", value, filter::logic)?));
+        }
+        if let Some(value) = first("columns") {
+            query.columns = Some(run(value, "columns parameter", value, grammar::names)?.into_iter().collect());
+        }
+        query.select = match first("select") {
+            Some(value) => run(value, "select parameter", value, select::items)?,
+            None => vec![SelectItem::Field(select::every_column())],
+        };
+        for (key, value) in of(Kind::Filter) {
+            query.filter_keys.insert(key.to_owned());
+            let (path, field) = tree_path(key)?;
+            match run(value, "filter", value, |s| filter::condition(s, filter::verbatim)) {
+                Ok(condition) => query.filters.push((path, Filter { field, condition })),
+                Err(_) if arguments && !looks_like_condition(value) => {
+                    query.arguments.push((field.name, value.to_owned()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(value) = first("on_conflict") {
+            query.on_conflict = Some(run(value, "on_conflict parameter", value, grammar::names)?);
+        }
+        query.read_ranges(of(Kind::Limit).collect(), of(Kind::Offset).collect())?;
+        Ok(query)
+    }
+
+    /// Filters on the root.
+    pub fn root_filters(&self) -> impl DoubleEndedIterator<Item = &Filter> {
+        self.filters.iter().filter(|(path, _)| path.is_empty()).map(|(_, filter)| filter)
+    }
+
+    fn read_ranges(&mut self, limits: Vec<(&str, &str)>, offsets: Vec<(&str, &str)>) -> Result<(), Error> {
+        if limits.is_empty() && offsets.is_empty() {
+            return Ok(());
+        }
+        // Of repeated keys the last wins, and `a.offset` belongs to `a.limit`.
+        let stem = |key: &str| key.rsplit_once('.').map_or(String::new(), |(stem, _)| stem.to_owned());
+        let mut stems: Vec<String> = Vec::new();
+        for (key, _) in limits.iter().chain(&offsets) {
+            if !stems.contains(&stem(key)) {
+                stems.push(stem(key));
+            }
+        }
+        for name in stems {
+            let last = |list: &[(&str, &str)]| {
+                list.iter().rev().find(|(key, _)| stem(key) == name).map(|(_, value)| range::integer(value))
+            };
+            let (limit, offset) = (last(&limits), last(&offsets));
+            let from = offset.map(|offset| offset.map_or(RowRange::ALL, RowRange::from_offset));
+            let range = match (limit, from) {
+                // Beside an offset, a limit that is no number counts as zero.
+                (Some(limit), Some(from)) => RowRange::with_limit(from.lower, limit.unwrap_or(0)),
+                (Some(Some(limit)), None) => RowRange::with_limit(0, limit),
+                (Some(None), None) => RowRange::ALL,
+                (None, Some(from)) => from,
+                (None, None) => continue,
+            };
+            if name.is_empty() {
+                self.root_range = Some(range);
+            } else {
+                let (mut path, last) = tree_path(&name)?;
+                path.push(last.name);
+                self.ranges.push((path, range));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value that could not be read as a condition nevertheless began as one, so that it is an error, not an argument.
+fn looks_like_condition(value: &str) -> bool {
+    ["not.", "in.", "is.", "isdistinct."].iter().any(|head| value.starts_with(head))
+}
+
+fn tree_path(key: &str) -> Result<(Path, super::ast::Field), Error> {
+    run(key, "tree path", key, grammar::tree_path)
+}
+
+/// Parses `text`; an error shows `shown`, which may be only a part of it.
+fn run<T>(
+    text: &str,
+    what: &'static str,
+    shown: &str,
+    parser: impl FnOnce(&mut Scan<'_>) -> Scanned<T>,
+) -> Result<T, Error> {
+    let mut scan = Scan::new(text);
+    parser(&mut scan).map_err(|_| {
+        let error = scan.error();
+        Error::QuerySyntax {
+            message: format!(
+                "\"failed to parse {what} ({shown})\" (line {}, column {})",
+                error.line, error.column
+            ),
+            details: error.report,
+        }
+    })
+}
+
+/// The pairs of a raw query string: separated by `&` or `;`.
+fn raw_pairs(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let raw = raw.strip_prefix('?').unwrap_or(raw);
+    raw.split(['&', ';']).enumerate().filter(move |_| !raw.is_empty()).map(|(_, pair)| match pair.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (pair, None),
+    })
+}
+
+fn split(raw: &str) -> Result<Vec<Pair>, Error> {
+    raw_pairs(raw)
+        .map(|(key, value)| Ok(Pair { key: decode(key)?, value: value.map(decode).transpose()? }))
+        .collect()
+}
+
+fn decode_bytes(text: &str) -> Vec<u8> {
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).collect()
+}
+
+/// `+` to space, percent-decoded, UTF-8.
+pub(crate) fn decode(text: &str) -> Result<String, Error> {
+    if !text.as_bytes().iter().any(|b| matches!(b, b'+' | b'%')) {
+        return Ok(text.to_owned());
+    }
+    String::from_utf8(decode_bytes(text)).map_err(|_| Error::QuerySyntax {
+        message: "The query string is not valid UTF-8".to_owned(),
+        details: format!("Invalid UTF-8 in '{text}'"),
+    })
+}
+
+/// Parameters sorted by key, repeated keys merged with a comma, everything but the unreserved characters encoded.
+///
+/// A byte beyond ASCII is encoded as if it were a Latin-1 character, which encodes UTF-8 twice: PostgREST's answers do so.
+fn canonical(raw: &str) -> String {
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = raw_pairs(raw)
+        .map(|(key, value)| (decode_bytes(key), value.map(decode_bytes).unwrap_or_default()))
+        .collect();
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut text = String::with_capacity(raw.len());
+    let mut previous: Option<&[u8]> = None;
+    for (key, value) in &pairs {
+        if previous == Some(key.as_slice()) {
+            text.push(',');
+        } else {
+            if previous.is_some() {
+                text.push('&');
+            }
+            encode_into(key, &mut text);
+            text.push('=');
+        }
+        encode_into(value, &mut text);
+        previous = Some(key);
+    }
+    text
+}
+
+fn encode_into(bytes: &[u8], text: &mut String) {
+    let escape = |byte: u8, text: &mut String| {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        text.push('%');
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+    };
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            text.push(char::from(byte));
+        } else if byte.is_ascii() {
+            escape(byte, text);
+        } else {
+            let mut buffer = [0; 2];
+            for byte in char::from(byte).encode_utf8(&mut buffer).bytes() {
+                escape(byte, text);
+            }
+        }
+    }
+}

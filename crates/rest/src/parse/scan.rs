@@ -1,0 +1,420 @@
+//! A small backtracking scanner whose errors read like those of PostgREST's parser library.
+//!
+//! PostgREST parses the query string with Parsec, and the wording of its errors is part of the answer. What decides that
+//! wording is small: every failed attempt leaves an error at a position; consuming a character forgets the errors before
+//! it; of two errors the one further to the right wins and equals are joined; a label replaces what was expected by an
+//! attempt that consumed nothing. [`Scan`] keeps exactly that state, without allocating while parsing succeeds.
+
+use smallvec::SmallVec;
+
+/// An attempt failed; what was expected is in [`Scan`].
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+/// The outcome of one parser.
+pub(crate) type Scanned<T> = Result<T, Failed>;
+
+/// What stood where a parser failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Character(char),
+    End,
+}
+
+/// An error at one position.
+#[derive(Debug, Default)]
+struct Expectation {
+    position: usize,
+    /// What a primitive stumbled on.
+    found: Option<Found>,
+    /// What a negative look-ahead refused. Shown instead of `found`.
+    refused: SmallVec<[char; 1]>,
+    expected: SmallVec<[&'static str; 10]>,
+}
+
+impl Expectation {
+    fn is_empty(&self) -> bool {
+        self.found.is_none() && self.refused.is_empty() && self.expected.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.found = None;
+        self.refused.clear();
+        self.expected.clear();
+    }
+
+    /// Joins a later error into this one: the further one wins, equals add up.
+    fn merge(&mut self, later: Expectation) {
+        if later.is_empty() {
+            return;
+        }
+        if self.is_empty() || later.position > self.position {
+            *self = later;
+        } else if later.position == self.position {
+            self.found = self.found.or(later.found);
+            self.refused.extend(later.refused);
+            self.expected.extend(later.expected);
+        }
+    }
+}
+
+/// Where and why a text could not be parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScanError {
+    /// One based.
+    pub(crate) line: usize,
+    /// One based, in characters.
+    pub(crate) column: usize,
+    /// `unexpected … expecting …`.
+    pub(crate) report: String,
+}
+
+/// A position in a text together with what would have been accepted there.
+#[derive(Debug)]
+pub(crate) struct Scan<'a> {
+    text: &'a str,
+    position: usize,
+    expectation: Expectation,
+    depth: usize,
+}
+
+/// How deep embeds and logic groups may nest. The parser is recursive; so are the planner and PostgreSQL.
+const MAX_DEPTH: usize = 100;
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, position: 0, expectation: Expectation::default(), depth: 0 }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The text from an earlier position up to here.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        &self.text[start..self.position]
+    }
+
+    pub(crate) fn rest(&self) -> &'a str {
+        &self.text[self.position..]
+    }
+
+    pub(crate) fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.position += bytes;
+            self.expectation.clear();
+        }
+    }
+
+    fn fail_at(&mut self, position: usize, found: Option<char>, expected: Option<&'static str>) {
+        let mut error = Expectation {
+            position,
+            found: Some(found.map_or(Found::End, Found::Character)),
+            ..Expectation::default()
+        };
+        error.expected.extend(expected);
+        self.expectation.merge(error);
+    }
+
+    /// Takes the longest run of characters that satisfy `accept`, and notes `expected` as what could have followed.
+    pub(crate) fn take_while(&mut self, expected: &[&'static str], accept: impl Fn(char) -> bool) -> &'a str {
+        let start = self.position;
+        let rest = self.rest();
+        let end = rest.find(|c| !accept(c)).unwrap_or(rest.len());
+        self.advance(end);
+        self.fail_at(self.position, self.peek(), None);
+        for label in expected {
+            self.expect(label);
+        }
+        self.since(start)
+    }
+
+    /// Like [`Self::take_while`], but at least one character.
+    pub(crate) fn take_while1(&mut self, expected: &[&'static str], accept: impl Fn(char) -> bool) -> Scanned<&'a str> {
+        let taken = self.take_while(expected, accept);
+        if taken.is_empty() { Err(Failed) } else { Ok(taken) }
+    }
+
+    /// Adds to what would have been accepted here.
+    fn expect(&mut self, label: &'static str) {
+        if self.expectation.position == self.position {
+            self.expectation.expected.push(label);
+        }
+    }
+
+    /// One given character. `shown` is how it reads in an error, with its quotes.
+    pub(crate) fn character(&mut self, wanted: char, shown: &'static str) -> Scanned<()> {
+        match self.peek() {
+            Some(c) if c == wanted => {
+                self.advance(c.len_utf8());
+                Ok(())
+            }
+            found => {
+                self.fail_at(self.position, found, Some(shown));
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Any one character.
+    pub(crate) fn any(&mut self) -> Scanned<char> {
+        match self.peek() {
+            Some(c) => {
+                self.advance(c.len_utf8());
+                Ok(c)
+            }
+            None => {
+                self.fail_at(self.position, None, None);
+                Err(Failed)
+            }
+        }
+    }
+
+    /// A fixed word. When only its beginning matches, the error stands at that beginning but names the character that
+    /// differed, and the beginning counts as consumed (so callers wrap it in [`Self::attempt`] to go on).
+    pub(crate) fn word(&mut self, wanted: &'static str, shown: &'static str) -> Scanned<()> {
+        let rest = self.rest();
+        if rest.starts_with(wanted) {
+            self.advance(wanted.len());
+            return Ok(());
+        }
+        let start = self.position;
+        let common: usize =
+            rest.chars().zip(wanted.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        let found = rest[common..].chars().next();
+        if common > 0 {
+            self.position += common;
+            self.expectation.clear();
+        }
+        self.fail_at(start, found, Some(shown));
+        Err(Failed)
+    }
+
+    /// The end of the text.
+    pub(crate) fn end(&mut self) -> Scanned<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(c) => {
+                let mut error = Expectation { position: self.position, ..Expectation::default() };
+                error.refused.push(c);
+                error.expected.push("end of input");
+                self.expectation.merge(error);
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Refuses a character here, without consuming it.
+    pub(crate) fn not_followed_by(&mut self, refuse: impl Fn(char) -> bool) -> Scanned<()> {
+        match self.peek() {
+            Some(c) if refuse(c) => {
+                // The library reports the position behind the character it refused.
+                let mut error = Expectation { position: self.position + c.len_utf8(), ..Expectation::default() };
+                error.refused.push(c);
+                self.expectation.merge(error);
+                Err(Failed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a parser; if it fails, nothing was consumed.
+    pub(crate) fn attempt<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
+        let start = self.position;
+        let before = std::mem::take(&mut self.expectation);
+        let result = parser(self);
+        let consumed = self.position != start;
+        if result.is_err() {
+            self.position = start;
+        }
+        if result.is_err() || !consumed {
+            let after = std::mem::replace(&mut self.expectation, before);
+            self.expectation.merge(after);
+        }
+        result
+    }
+
+    /// Runs a parser and goes back to where it began.
+    pub(crate) fn look_ahead<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
+        let start = self.position;
+        let before = std::mem::take(&mut self.expectation);
+        match parser(self) {
+            Ok(value) => {
+                self.position = start;
+                self.expectation = before;
+                Ok(value)
+            }
+            Err(Failed) => {
+                let after = std::mem::replace(&mut self.expectation, before);
+                self.expectation.merge(after);
+                self.position = start;
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Runs `first`, and `second` if `first` failed without consuming anything.
+    pub(crate) fn either<T>(
+        &mut self,
+        first: impl FnOnce(&mut Self) -> Scanned<T>,
+        second: impl FnOnce(&mut Self) -> Scanned<T>,
+    ) -> Scanned<T> {
+        let start = self.position;
+        match first(self) {
+            Err(Failed) if self.position == start => second(self),
+            result => result,
+        }
+    }
+
+    /// Runs a parser that may be absent.
+    pub(crate) fn optional<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<Option<T>> {
+        let start = self.position;
+        match parser(self) {
+            Ok(value) => Ok(Some(value)),
+            Err(Failed) if self.position == start => Ok(None),
+            Err(Failed) => Err(Failed),
+        }
+    }
+
+    /// Names what a parser expects, for when it fails (or ends) without consuming anything.
+    pub(crate) fn labelled<T>(
+        &mut self,
+        label: &'static str,
+        parser: impl FnOnce(&mut Self) -> Scanned<T>,
+    ) -> Scanned<T> {
+        let start = self.position;
+        let before = std::mem::take(&mut self.expectation);
+        let result = parser(self);
+        if self.position == start {
+            if result.is_err() || !self.expectation.is_empty() {
+                self.expectation.expected.clear();
+                self.expectation.expected.push(label);
+            }
+            let after = std::mem::replace(&mut self.expectation, before);
+            self.expectation.merge(after);
+        }
+        result
+    }
+
+    /// `item { separator item }`.
+    pub(crate) fn separated<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Scanned<T>,
+        mut separator: impl FnMut(&mut Self) -> Scanned<()>,
+    ) -> Scanned<Vec<T>> {
+        let mut items = vec![item(self)?];
+        loop {
+            let start = self.position;
+            match separator(self).and_then(|()| item(self)) {
+                Ok(value) if self.position != start => items.push(value),
+                Ok(_) => return Ok(items),
+                Err(Failed) if self.position == start => return Ok(items),
+                Err(Failed) => return Err(Failed),
+            }
+        }
+    }
+
+    /// Runs a parser one level deeper; refuses to nest without bound.
+    pub(crate) fn nested<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
+        if self.depth == MAX_DEPTH {
+            self.fail_at(self.position, self.peek(), Some("fewer nested levels"));
+            return Err(Failed);
+        }
+        self.depth += 1;
+        let result = parser(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Fails without saying why.
+    pub(crate) fn refuse<T>(&mut self) -> Scanned<T> {
+        Err(Failed)
+    }
+
+    /// Fails on what stands here; a label says what was wanted.
+    pub(crate) fn unexpected<T>(&mut self) -> Scanned<T> {
+        self.fail_at(self.position, self.peek(), None);
+        Err(Failed)
+    }
+
+    /// The error that the last failure amounts to.
+    pub(crate) fn error(&self) -> ScanError {
+        let end = self.expectation.position.min(self.text.len());
+        let (mut line, mut column) = (1, 1);
+        for c in self.text[..end].chars() {
+            match c {
+                '\n' => (line, column) = (line + 1, 1),
+                '\t' => column += 8 - (column - 1) % 8,
+                _ => column += 1,
+            }
+        }
+        ScanError { line, column, report: self.report() }
+    }
+
+    fn report(&self) -> String {
+        let error = &self.expectation;
+        let mut report = String::new();
+        if error.refused.is_empty() {
+            match error.found {
+                Some(Found::End) => report.push_str("unexpected end of input"),
+                Some(Found::Character(c)) => report.push_str(&format!("unexpected {}", shown(c, '"'))),
+                None => {}
+            }
+        } else {
+            let mut seen: Vec<String> = Vec::new();
+            for c in &error.refused {
+                let text = shown(*c, '\'');
+                if !seen.contains(&text) {
+                    seen.push(text);
+                }
+            }
+            report.push_str(&format!("unexpected {}", alternatives(&seen)));
+        }
+        let mut expected: Vec<&str> = Vec::new();
+        for label in &error.expected {
+            if !expected.contains(label) {
+                expected.push(label);
+            }
+        }
+        if !expected.is_empty() {
+            if !report.is_empty() {
+                report.push(' ');
+            }
+            report.push_str(&format!("expecting {}", alternatives(&expected)));
+        }
+        if report.is_empty() {
+            report.push_str("unknown parse error");
+        }
+        report
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn alternatives<S: AsRef<str>>(items: &[S]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.as_ref().to_owned(),
+        [init @ .., last] => {
+            let init: Vec<&str> = init.iter().map(AsRef::as_ref).collect();
+            format!("{} or {}", init.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// A character as Haskell shows it between `quote`s.
+fn shown(c: char, quote: char) -> String {
+    let inner = match c {
+        '\\' => "\\\\".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\r' => "\\r".to_owned(),
+        c if c == quote => format!("\\{c}"),
+        c if c.is_ascii_graphic() || c == ' ' => c.to_string(),
+        c => format!("\\{}", u32::from(c)),
+    };
+    format!("{quote}{inner}{quote}")
+}
