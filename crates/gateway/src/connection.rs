@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,18 +18,32 @@ use crate::config::Limits;
 use crate::error::raw_parse_failure;
 
 /// What the handler tells the socket of the same connection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Activity(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    started: Instant,
     requests: AtomicU32,
     busy: AtomicBool,
+    /// When the last answer was through, in milliseconds since `started`.
+    idle_since: AtomicU64,
     /// The connection speaks another protocol from here on, with its own idea of silence.
     upgraded: AtomicBool,
 }
 
 impl Activity {
+    /// A connection that has just been accepted.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            requests: AtomicU32::new(0),
+            busy: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
+            upgraded: AtomicBool::new(false),
+        }))
+    }
+
     /// A request was parsed; it is in progress until the answer is dropped.
     pub(crate) fn begin(&self) -> InProgress {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
@@ -46,6 +60,10 @@ impl Activity {
         self.0.upgraded.store(true, Ordering::Relaxed);
     }
 
+    fn idle_since(&self) -> Instant {
+        self.0.started + Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed))
+    }
+
     fn busy(&self) -> bool {
         self.0.busy.load(Ordering::Relaxed) || self.0.upgraded.load(Ordering::Relaxed)
     }
@@ -57,7 +75,10 @@ pub(crate) struct InProgress(Activity);
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.0.busy.store(false, Ordering::Relaxed);
+        let shared = &self.0.0;
+        let elapsed = u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.idle_since.store(elapsed, Ordering::Relaxed);
+        shared.busy.store(false, Ordering::Relaxed);
     }
 }
 
@@ -75,8 +96,8 @@ impl Alarm {
         }
     }
 
-    fn set(&mut self, after: Duration) {
-        self.deadline = Some(Instant::now() + after);
+    fn set(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     fn clear(&mut self) {
@@ -145,32 +166,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
         let polled = Pin::new(&mut this.socket).poll_read(cx, buf);
         if this.seen != this.activity.requests() {
             this.seen = this.activity.requests();
-            this.in_head = false;
-            this.reading.clear();
-        }
-        if this.activity.busy() {
-            // Pauses within a body are the body's business, pauses of the service are nobody's.
-            this.in_head = false;
-            this.reading.clear();
-            return polled;
+            if this.in_head {
+                this.in_head = false;
+                this.reading.clear();
+            }
         }
         match polled {
             Poll::Ready(done) => {
-                if !this.in_head && buf.filled().len() > before {
+                if !this.in_head && !this.activity.busy() && buf.filled().len() > before {
                     this.in_head = true;
-                    this.reading.set(this.head_timeout);
+                    this.reading.set(Instant::now() + this.head_timeout);
                 }
                 Poll::Ready(done)
             }
             Poll::Pending => {
-                this.reading.set_if_unset(this.idle_timeout);
-                ready!(this.reading.poll(cx));
+                ready!(this.poll_patience(cx));
                 if this.in_head && this.substitute.is_none() {
                     // Best effort: a client that is merely slow learns why; the connection ends either way.
                     let answer = raw_parse_failure(408);
                     let _ = Pin::new(&mut this.socket).poll_write(cx, &answer);
                 }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl<S> Guarded<S> {
+    /// Resolves when the client has taken too long. The alarm may ring early, because it is not moved while requests
+    /// come and go: then it is set to the true deadline.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.reading.set_if_unset(self.idle_timeout);
+            ready!(self.reading.poll(cx));
+            if self.activity.busy() {
+                // Pauses within a body are the body's business, pauses of the service are nobody's.
+                self.in_head = false;
+                self.reading.set(Instant::now() + self.idle_timeout);
+            } else if self.in_head {
+                return Poll::Ready(());
+            } else {
+                let deadline = self.activity.idle_since() + self.idle_timeout;
+                if Instant::now() >= deadline {
+                    return Poll::Ready(());
+                }
+                self.reading.set(deadline);
             }
         }
     }

@@ -115,7 +115,7 @@ async fn connection<H: Handler>(
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
     let known = handler.connected(peer, local);
-    let activity = Activity::default();
+    let activity = Activity::new();
     let io = TokioIo::new(Guarded::new(socket, activity.clone(), &limits));
     let service = service_fn(|request: Request<Incoming>| {
         let in_progress = activity.begin();

@@ -1,0 +1,7 @@
+//! The door over real connections.
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+mod hostile;
+mod shutdown;
+mod support;
