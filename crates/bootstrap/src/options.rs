@@ -139,7 +139,7 @@ impl Services {
         match service {
             "auth" => self.auth || self.storage,
             "storage" => self.storage,
-            "realtime" => self.realtime,
+            "realtime" | "_realtime" => self.realtime,
             _ => false,
         }
     }

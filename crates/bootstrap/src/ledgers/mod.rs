@@ -17,14 +17,14 @@ pub struct Migration {
     pub name: &'static str,
     /// The upstream content hash, for ledgers that store it (Storage); empty elsewhere.
     pub hash: &'static str,
-    /// Our SQL; empty where the upstream migration leaves nothing behind that a later one does not replace.
+    /// Our SQL; empty where the upstream migration is part of the next one that has some.
     pub sql: &'static str,
 }
 
 /// A service's ledger and its migrations, oldest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Ledger {
-    /// The service, as in messages: `auth`, `storage`, `realtime`.
+    /// The service, as in messages: `auth`, `storage`, `realtime`, `_realtime`.
     pub service: &'static str,
     /// The role that runs the migrations and therefore owns what they create.
     pub role: &'static str,
@@ -41,4 +41,4 @@ pub struct Ledger {
 }
 
 /// Every ledger, in the order in which the services depend on each other.
-pub const ALL: [&Ledger; 3] = [&auth::LEDGER, &storage::LEDGER, &realtime::LEDGER];
+pub const ALL: [&Ledger; 4] = [&auth::LEDGER, &storage::LEDGER, &realtime::LEDGER, &realtime::CONTROL_PLANE];
