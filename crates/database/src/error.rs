@@ -70,6 +70,14 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A statement has another number of parameters than was given.
+    #[error("the statement takes {expected} parameters, {got} were given")]
+    ParameterCount {
+        /// How many it takes.
+        expected: usize,
+        /// How many it got.
+        got: usize,
+    },
     /// A column could not be converted to the wanted type.
     #[error("cannot convert column {column}: {source}")]
     FromSql {

@@ -1,4 +1,3 @@
-#![allow(clippy::todo, dead_code)]
 //! Access to PostgreSQL: one physical [`Connection`], a [`Pool`] of them, and the request transaction.
 //!
 //! The client speaks the wire protocol itself, on the codecs of `postgres-protocol` and the value types of
@@ -9,21 +8,29 @@
 //! A [`Connection`] owns its socket; there is no task behind it. A future that is dropped half way leaves the
 //! connection marked, and the pool drains or closes it before anyone else gets it.
 
+mod batch;
 mod cache;
 mod cancel;
 mod config;
 mod connection;
+mod decode;
+mod der;
 mod error;
 pub mod ident;
 mod listen;
 pub mod migrate;
 mod pool;
+mod pooler;
 mod request;
 mod result;
+mod socket;
+mod startup;
 mod statement;
 mod stream;
+mod tls;
 mod transaction;
 mod typed;
+mod wire;
 
 pub use bytes::Bytes;
 pub use cancel::CancelToken;

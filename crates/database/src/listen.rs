@@ -1,6 +1,13 @@
 //! Notifications, over a connection of their own that comes back by itself.
+
+use std::time::Duration;
+
 use crate::config::ConnectConfig;
+use crate::connection::Connection;
 use crate::error::Error;
+use crate::ident::quote_ident;
+use crate::pool::Pooler;
+use crate::pooler;
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,19 +29,77 @@ pub enum Event {
     Reconnected,
 }
 
+/// Pauses between attempts to reconnect: this, doubled each time, up to the other.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long the connection may be silent before it is asked whether it still lives. A firewall that forgets an idle
+/// connection tells neither side.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Listens on channels; reconnects by itself.
-pub struct Listener {}
+pub struct Listener {
+    config: ConnectConfig,
+    channels: Vec<String>,
+    connection: Option<Connection>,
+    pause: Duration,
+}
 
 impl Listener {
-    /// Connects and listens. Fails when the first connection cannot be made.
+    /// Connects and listens. Fails when the first connection cannot be made, and with [`Error::Pooler`] when it goes
+    /// through a transaction pooler, where notifications would never arrive.
     pub async fn connect(config: ConnectConfig, channels: &[&str]) -> Result<Self, Error> {
-        let _ = (config, channels);
-        todo!()
+        let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
+        let connection = listen(&config, &channels).await?;
+        Ok(Listener { config, channels, connection: Some(connection), pause: FIRST_PAUSE })
     }
+
     /// Waits for the next event. Lost connections are made anew, with growing pauses, for as long as it takes.
     ///
     /// Safe to drop and call again.
     pub async fn recv(&mut self) -> Event {
-        todo!()
+        loop {
+            let Some(connection) = &mut self.connection else {
+                tokio::time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                match listen(&self.config, &self.channels).await {
+                    Ok(connection) => {
+                        self.connection = Some(connection);
+                        self.pause = FIRST_PAUSE;
+                        return Event::Reconnected;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot listen for notifications yet");
+                        continue;
+                    }
+                }
+            };
+            let lost = match tokio::time::timeout(PROBE_AFTER, connection.notification()).await {
+                Ok(Ok(notification)) => return Event::Notification(notification),
+                Ok(Err(error)) => error,
+                Err(_) => match tokio::time::timeout(PROBE_LIMIT, connection.simple_query("")).await {
+                    Ok(Ok(_)) => continue,
+                    Ok(Err(error)) => error,
+                    Err(_) => Error::Timeout {
+                        what: "asking an idle connection for a sign of life",
+                        limit: PROBE_LIMIT,
+                    },
+                },
+            };
+            tracing::warn!(error = %lost, "lost the connection that listens for notifications");
+            self.connection = None;
+        }
     }
+}
+
+async fn listen(config: &ConnectConfig, channels: &[String]) -> Result<Connection, Error> {
+    let mut connection = Connection::connect(config).await?;
+    if pooler::detect(&mut connection, config).await? == Pooler::Transaction {
+        return Err(Error::Pooler { what: "listening for notifications" });
+    }
+    let statements: String =
+        channels.iter().map(|channel| format!("listen {};", quote_ident(channel))).collect();
+    connection.simple_query(&statements).await?;
+    Ok(connection)
 }

@@ -1,13 +1,22 @@
 //! A bounded set of connections.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, Histogram};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
 use crate::config::ConnectConfig;
-use crate::connection::Connection;
-use crate::error::Error;
-use crate::request::{RequestContext, RequestTransaction};
+use crate::connection::{Connection, STATEMENT_CACHE_SIZE};
+use crate::error::{Error, Severity};
+use crate::pooler;
+use crate::request::{Access, RequestContext, RequestTransaction};
 use crate::result::ResultSet;
 use crate::statement::Statement;
 use crate::stream::RowStream;
-use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 /// Whether statements are kept prepared on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +63,8 @@ pub struct PoolConfig {
     pub max_size: usize,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
+    /// How many callers may wait; more are refused at once.
+    pub max_waiting: usize,
     /// How long a connection may be unused before it is closed.
     pub idle_timeout: Duration,
     /// How long a connection may live.
@@ -74,10 +85,11 @@ impl Default for PoolConfig {
             name: "default",
             max_size: 10,
             acquire_timeout: Duration::from_secs(10),
+            max_waiting: 10_000,
             idle_timeout: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(30 * 60),
             prepared_statements: PreparedStatements::Auto,
-            statement_cache_size: 256,
+            statement_cache_size: STATEMENT_CACHE_SIZE,
             reset: SessionReset::WhenTouched,
             drain_timeout: Duration::from_secs(5),
         }
@@ -105,78 +117,528 @@ pub struct PoolStatus {
 
 /// A bounded set of connections to one server. Cheap to clone.
 #[derive(Clone)]
-pub struct Pool {}
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ConnectConfig,
+    limits: PoolConfig,
+    permits: Arc<Semaphore>,
+    /// The one used last is taken first, so that the others can grow old and be closed.
+    idle: Mutex<Vec<Idle>>,
+    pooler: OnceCell<Pooler>,
+    closed: AtomicBool,
+    size: Arc<AtomicUsize>,
+    waiting: AtomicUsize,
+    connects: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    returned: Notify,
+    /// Connections that are being brought into order, and the task that closes old ones.
+    tasks: Mutex<JoinSet<()>>,
+    has_reaper: AtomicBool,
+    metrics: Metrics,
+}
+
+struct Idle {
+    live: Live,
+    since: Instant,
+}
+
+/// A connection that counts towards the size of its pool.
+struct Live {
+    connection: Box<Connection>,
+    created: Instant,
+    size: Arc<AtomicUsize>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.size.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Metrics {
+    in_use: Gauge,
+    idle: Gauge,
+    waiting: Gauge,
+    wait: Histogram,
+    connects: Counter,
+    hits: Counter,
+    misses: Counter,
+}
+
+impl Metrics {
+    fn new(pool: &'static str) -> Self {
+        Metrics {
+            in_use: metrics::gauge!("database_pool_connections", "pool" => pool, "state" => "in_use"),
+            idle: metrics::gauge!("database_pool_connections", "pool" => pool, "state" => "idle"),
+            waiting: metrics::gauge!("database_pool_waiting", "pool" => pool),
+            wait: metrics::histogram!("database_pool_wait_seconds", "pool" => pool),
+            connects: metrics::counter!("database_pool_connects_total", "pool" => pool),
+            hits: metrics::counter!("database_statement_cache_hits_total", "pool" => pool),
+            misses: metrics::counter!("database_statement_cache_misses_total", "pool" => pool),
+        }
+    }
+}
+
+/// An idle connection that was used this recently is only asked what the runtime knows of its socket.
+const FRESH: Duration = Duration::from_millis(100);
+/// How long an abandoned statement may go on before it is cancelled.
+const CANCEL_AFTER: Duration = Duration::from_millis(20);
 
 impl Pool {
     /// A pool; connections are opened when they are needed.
     pub fn new(config: ConnectConfig, limits: PoolConfig) -> Self {
-        let _ = (config, limits);
-        todo!()
+        let max_size = limits.max_size.max(1);
+        let metrics = Metrics::new(limits.name);
+        Pool {
+            inner: Arc::new(Inner {
+                config,
+                limits: PoolConfig { max_size, ..limits },
+                permits: Arc::new(Semaphore::new(max_size)),
+                idle: Mutex::new(Vec::with_capacity(max_size)),
+                pooler: OnceCell::new(),
+                closed: AtomicBool::new(false),
+                size: Arc::new(AtomicUsize::new(0)),
+                waiting: AtomicUsize::new(0),
+                connects: AtomicU64::new(0),
+                hits: AtomicU64::new(0),
+                misses: AtomicU64::new(0),
+                returned: Notify::new(),
+                tasks: Mutex::new(JoinSet::new()),
+                has_reaper: AtomicBool::new(false),
+                metrics,
+            }),
+        }
     }
+
     /// Takes a connection for as long as the guard lives.
+    ///
+    /// What the borrower leaves behind in the session is discarded as [`PoolConfig::reset`] says; an open transaction
+    /// is always rolled back.
     pub async fn acquire(&self) -> Result<PooledConnection, Error> {
-        todo!()
+        let permit = self.inner.permit().await?;
+        self.inner.lend(permit).await
     }
+
     /// Runs statements as one request transaction, COMMIT included, in one round trip.
     ///
     /// The results are those of `statements`. Nothing was committed when this fails (save for a connection lost
-    /// before the answer came).
+    /// before the answer came). Statements that the server only takes inside a transaction block (`savepoint`,
+    /// `declare … cursor`) need [`Pool::begin_request`].
     pub async fn request(
         &self,
         context: &RequestContext<'_>,
         statements: &[Statement<'_>],
     ) -> Result<Vec<ResultSet>, Error> {
-        let _ = (context, statements);
-        todo!()
+        let mut connection = self.acquire().await?;
+        loop {
+            match connection.request(context, statements).await {
+                Err(error) if connection.can_retry(&error, context.access == Access::ReadOnly) => {
+                    connection = connection.exchange().await?;
+                }
+                other => return other,
+            }
+        }
     }
+
     /// Like [`Pool::request`], but leaves the decision between COMMIT and ROLLBACK to the caller.
     pub async fn begin_request(
         &self,
         context: &RequestContext<'_>,
         statements: &[Statement<'_>],
     ) -> Result<RequestTransaction, Error> {
-        let _ = (context, statements);
-        todo!()
+        let mut connection = self.acquire().await?;
+        loop {
+            match connection.begin_request(context, statements).await {
+                // Nothing can have been committed.
+                Err(error) if connection.can_retry(&error, true) => {
+                    connection = connection.exchange().await?
+                }
+                Err(error) => return Err(error),
+                Ok(results) => return Ok(RequestTransaction::new(connection, context, results)),
+            }
+        }
     }
+
     /// Like [`Pool::request`], with rows handed out while they arrive.
     pub async fn stream_request(
         &self,
         context: &RequestContext<'_>,
         statements: &[Statement<'_>],
     ) -> Result<RowStream, Error> {
-        let _ = (context, statements);
-        todo!()
+        let mut connection = self.acquire().await?;
+        let mut repeated = false;
+        loop {
+            let read_only = context.access == Access::ReadOnly;
+            let (batch, first, count) = match connection.start_request(context, statements).await {
+                Ok(sent) => sent,
+                Err(error) if connection.can_retry(&error, read_only) => {
+                    connection = connection.exchange().await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut stream = RowStream::new(connection, batch, first, count);
+            let Err((error, stale)) = stream.read_ahead().await else { return Ok(stream) };
+            let Some(given_back) = stream.into_connection() else { return Err(error) };
+            connection = given_back;
+            if connection.can_retry(&error, read_only) {
+                connection = connection.exchange().await?;
+            } else if stale && !repeated {
+                repeated = true;
+                connection.rollback_failed().await?;
+            } else {
+                return Err(error);
+            }
+        }
     }
-    /// What stands between us and the server, found when the first connection was opened.
+
+    /// What stands between us and the server. Opens a connection when none has been opened yet.
     pub async fn pooler(&self) -> Result<Pooler, Error> {
-        todo!()
+        if let Some(found) = self.inner.pooler.get() {
+            return Ok(*found);
+        }
+        let mut connection = self.acquire().await?;
+        let config = &self.inner.config;
+        self.inner.pooler.get_or_try_init(|| pooler::detect(&mut connection, config)).await.copied()
     }
+
     /// Where the pool connects to.
     pub fn config(&self) -> &ConnectConfig {
-        todo!()
+        &self.inner.config
     }
+
     /// Its figures.
     pub fn status(&self) -> PoolStatus {
-        todo!()
+        let inner = &self.inner;
+        PoolStatus {
+            max_size: inner.limits.max_size,
+            size: inner.size.load(Ordering::Relaxed),
+            idle: inner.idle().len(),
+            waiting: inner.waiting.load(Ordering::Relaxed),
+            connects: inner.connects.load(Ordering::Relaxed),
+            cache_hits: inner.hits.load(Ordering::Relaxed),
+            cache_misses: inner.misses.load(Ordering::Relaxed),
+        }
     }
+
     /// Closes idle connections, those in use when they come back, and refuses new work. Waits for both.
     pub async fn close(&self) {
-        todo!()
+        let inner = &self.inner;
+        inner.closed.store(true, Ordering::SeqCst);
+        inner.permits.close();
+        drop(std::mem::take(&mut *inner.idle()));
+        let mut tasks = std::mem::take(&mut *inner.tasks());
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+        loop {
+            let returned = inner.returned.notified();
+            if inner.size.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            returned.await;
+        }
+    }
+}
+
+impl Inner {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        use tokio::sync::TryAcquireError;
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::Closed) => return Err(Error::PoolClosed),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let limit = self.limits.acquire_timeout;
+        let refused = Error::PoolTimeout { limit, max_size: self.limits.max_size };
+        let waiting = Waiting::begin(self);
+        if waiting.before >= self.limits.max_waiting {
+            return Err(refused);
+        }
+        match tokio::time::timeout(limit, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Error::PoolClosed),
+            Err(_) => Err(refused),
+        }
+    }
+
+    /// A connection for the holder of a permit: the idle one used last that is in order, or a new one.
+    async fn lend(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<PooledConnection, Error> {
+        loop {
+            let popped = {
+                let mut idle = self.idle();
+                let popped = idle.pop();
+                if popped.is_some() {
+                    self.metrics.idle.set(idle.len() as f64);
+                }
+                popped
+            };
+            let Some(Idle { mut live, since }) = popped else { break };
+            if live.created.elapsed() > self.limits.max_lifetime {
+                continue;
+            }
+            let healthy = if since.elapsed() < FRESH {
+                live.connection.check_idle()
+            } else {
+                live.connection.check_idle_thoroughly().await
+            };
+            if healthy.is_ok() {
+                return Ok(PooledConnection::new(self.clone(), live, permit, true));
+            }
+        }
+        let live = self.connect().await?;
+        Ok(PooledConnection::new(self.clone(), live, permit, false))
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Live, Error> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::PoolClosed);
+        }
+        let mut connection = Box::new(Connection::connect(&self.config).await?);
+        connection.set_statement_cache_size(self.limits.statement_cache_size);
+        let named = match self.limits.prepared_statements {
+            PreparedStatements::On => true,
+            PreparedStatements::Off => false,
+            PreparedStatements::Auto => {
+                let found =
+                    self.pooler.get_or_try_init(|| pooler::detect(&mut connection, &self.config)).await?;
+                *found != Pooler::Transaction
+            }
+        };
+        connection.set_prepared_statements(named);
+        self.connects.fetch_add(1, Ordering::Relaxed);
+        self.metrics.connects.increment(1);
+        self.size.fetch_add(1, Ordering::Relaxed);
+        self.spawn_reaper();
+        Ok(Live { connection, created: Instant::now(), size: self.size.clone() })
+    }
+
+    /// Takes a connection back.
+    fn put_back(self: &Arc<Self>, mut live: Live, permit: OwnedSemaphorePermit) {
+        let connection = &mut live.connection;
+        if connection.is_broken() || self.closed.load(Ordering::SeqCst) {
+            drop(live);
+            drop(permit);
+            self.returned.notify_waiters();
+        } else if connection.is_settled() && !self.wants_reset(connection) {
+            self.store(live);
+            drop(permit);
+            self.returned.notify_waiters();
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let pool = Arc::downgrade(self);
+            let mut tasks = self.tasks();
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(clean(pool, live, permit), &runtime);
+        }
+    }
+
+    fn wants_reset(&self, connection: &Connection) -> bool {
+        match self.limits.reset {
+            _ if self.pooler.get() == Some(&Pooler::Transaction) => false,
+            SessionReset::Never => false,
+            SessionReset::WhenTouched => connection.touched,
+            SessionReset::Always => true,
+        }
+    }
+
+    fn store(&self, live: Live) {
+        let mut idle = self.idle();
+        // `close` sets the flag before it empties the stack.
+        if !self.closed.load(Ordering::SeqCst) {
+            idle.push(Idle { live, since: Instant::now() });
+            self.metrics.idle.set(idle.len() as f64);
+        }
+    }
+
+    /// Starts the task that closes connections nobody has used for long.
+    fn spawn_reaper(self: &Arc<Self>) {
+        if self.has_reaper.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pool = Arc::downgrade(self);
+        let pause = (self.limits.idle_timeout / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
+        self.tasks().spawn(async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(pool) = pool.upgrade() else { return };
+                pool.close_old();
+            }
+        });
+    }
+
+    fn close_old(&self) {
+        let mut old = Vec::new();
+        let mut idle = self.idle();
+        let mut at = 0;
+        while at < idle.len() {
+            let is_old = idle[at].since.elapsed() > self.limits.idle_timeout
+                || idle[at].live.created.elapsed() > self.limits.max_lifetime;
+            if is_old { old.push(idle.remove(at)) } else { at += 1 }
+        }
+        self.metrics.idle.set(idle.len() as f64);
+        drop(idle);
+    }
+}
+
+/// Brings a connection into order: reads or cancels what was abandoned, rolls back, discards.
+async fn clean(pool: Weak<Inner>, mut live: Live, permit: OwnedSemaphorePermit) {
+    let Some(inner) = pool.upgrade() else { return };
+    let limit = inner.limits.drain_timeout;
+    let connection = &mut live.connection;
+    let outcome = tokio::time::timeout(limit, async {
+        if connection.outstanding > 0
+            && tokio::time::timeout(CANCEL_AFTER, connection.settle()).await.is_err()
+        {
+            let direct = matches!(inner.pooler.get(), None | Some(Pooler::None));
+            connection.cancel_token().cancel().await?;
+            connection.settle().await?;
+            if !direct {
+                // A pooler may pass the cancellation on later, to whatever runs then.
+                return Err(Error::Closed);
+            }
+        }
+        connection.settle().await?;
+        if !connection.is_settled() {
+            connection.simple_query("rollback").await?;
+        }
+        if inner.wants_reset(connection) {
+            connection.simple_query("discard all").await?;
+        }
+        Ok(())
+    });
+    match outcome.await {
+        Ok(Ok(())) if live.connection.is_settled() => inner.store(live),
+        Ok(Ok(())) => drop(live),
+        Ok(Err(error)) => {
+            tracing::debug!(pool = inner.limits.name, %error, "connection closed instead of reused");
+            drop(live);
+        }
+        Err(_) => {
+            tracing::debug!(
+                pool = inner.limits.name,
+                ?limit,
+                "connection closed: it did not come clean in time"
+            );
+            drop(live);
+        }
+    }
+    drop(permit);
+    inner.returned.notify_waiters();
+}
+
+/// Counts a caller that waits, however the waiting ends.
+struct Waiting<'p> {
+    inner: &'p Inner,
+    begun: Instant,
+    before: usize,
+}
+
+impl<'p> Waiting<'p> {
+    fn begin(inner: &'p Inner) -> Self {
+        inner.metrics.waiting.increment(1.0);
+        let before = inner.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting { inner, begun: Instant::now(), before }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.inner.metrics.waiting.decrement(1.0);
+        self.inner.metrics.wait.record(self.begun.elapsed().as_secs_f64());
     }
 }
 
 /// A connection on loan.
-pub struct PooledConnection {}
+pub struct PooledConnection {
+    /// Taken when it goes back.
+    lent: Option<(Live, OwnedSemaphorePermit)>,
+    pool: Arc<Inner>,
+    /// Whether it had been used before: it may have died since.
+    reused: bool,
+    hits: u64,
+    misses: u64,
+}
+
+impl PooledConnection {
+    fn new(pool: Arc<Inner>, live: Live, permit: OwnedSemaphorePermit, reused: bool) -> Self {
+        let (hits, misses) = (live.connection.cache.hits, live.connection.cache.misses);
+        pool.metrics.in_use.increment(1.0);
+        PooledConnection { lent: Some((live, permit)), pool, reused, hits, misses }
+    }
+
+    /// Whether a request that failed may be sent again over another connection: this one had died while idle, and
+    /// nothing of the request was executed, or nothing that matters (`harmless`).
+    fn can_retry(&self, error: &Error, harmless: bool) -> bool {
+        let wire = &self.wire;
+        self.reused
+            && wire.broken
+            && !wire.answered
+            && match error {
+                // The server says goodbye before it has looked at the request.
+                Error::Db(report) => report.severity == Severity::Fatal && report.code.class() == "57",
+                Error::Io(_) | Error::Closed => harmless || !wire.sent,
+                _ => false,
+            }
+    }
+
+    /// Gives a dead connection up for another one, without queueing again.
+    async fn exchange(mut self) -> Result<PooledConnection, Error> {
+        let pool = self.pool.clone();
+        match self.take() {
+            Some((live, permit)) => {
+                drop(live);
+                pool.lend(permit).await
+            }
+            None => Err(Error::Closed),
+        }
+    }
+
+    fn take(&mut self) -> Option<(Live, OwnedSemaphorePermit)> {
+        let lent = self.lent.take()?;
+        let cache = &lent.0.connection.cache;
+        let (hits, misses) = (cache.hits - self.hits, cache.misses - self.misses);
+        let pool = &self.pool;
+        pool.hits.fetch_add(hits, Ordering::Relaxed);
+        pool.misses.fetch_add(misses, Ordering::Relaxed);
+        pool.metrics.hits.increment(hits);
+        pool.metrics.misses.increment(misses);
+        pool.metrics.in_use.decrement(1.0);
+        Some(lent)
+    }
+}
+
+const LENT: &str = "invariant: a guard holds its connection until it is dropped";
 
 impl Deref for PooledConnection {
     type Target = Connection;
+
     fn deref(&self) -> &Connection {
-        todo!()
+        &self.lent.as_ref().expect(LENT).0.connection
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Connection {
-        todo!()
+        &mut self.lent.as_mut().expect(LENT).0.connection
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if let Some((live, permit)) = self.take() {
+            self.pool.put_back(live, permit);
+        }
     }
 }

@@ -1,8 +1,15 @@
 //! Rows handed out while they arrive, and large values in pieces.
-use crate::error::Error;
-use crate::result::{Column, CommandTag, Row};
-use bytes::Bytes;
+
 use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use crate::batch::{Progress, SentBatch, Step, no_columns};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::pool::PooledConnection;
+use crate::result::{Column, CommandTag, Row};
+use crate::wire::Head;
 
 /// What comes out of a [`RowStream`], in this order for each statement: `Columns`, rows, `Complete`.
 #[derive(Debug, Clone)]
@@ -31,13 +38,147 @@ pub enum StreamEvent {
     Complete(CommandTag),
 }
 
+/// Rows above this size are read piecewise.
+const LARGE_ROW: usize = 64 * 1024;
+/// The largest piece that is handed out.
+const MAX_CHUNK: usize = 64 * 1024;
+
+/// Where in a large row the reader stands.
+#[derive(Debug, Clone, Copy)]
+struct LargeRow {
+    fields: usize,
+    next: usize,
+    field_left: usize,
+}
+
 /// The answer to [`crate::Pool::stream_request`]. Nothing is read from the socket before it is asked for, so a slow
 /// reader holds the server back. Dropped early, the rest is cancelled.
-pub struct RowStream {}
+pub struct RowStream {
+    /// Given back at the end, not when the stream is dropped.
+    connection: Option<PooledConnection>,
+    batch: SentBatch,
+    progress: Progress,
+    first: usize,
+    count: usize,
+    large: Option<LargeRow>,
+    /// Read ahead, to know whether the statements could be started.
+    ahead: Option<StreamEvent>,
+    ended: bool,
+}
 
 impl RowStream {
+    pub(crate) fn new(connection: PooledConnection, batch: SentBatch, first: usize, count: usize) -> Self {
+        RowStream {
+            connection: Some(connection),
+            batch,
+            progress: Progress::default(),
+            first,
+            count,
+            large: None,
+            ahead: None,
+            ended: false,
+        }
+    }
+
+    /// Reads the first event. A failure says whether the request may be repeated because a statement was stale.
+    pub(crate) async fn read_ahead(&mut self) -> Result<(), (Error, bool)> {
+        self.ahead = self.advance().await?;
+        if self.ahead.is_none() {
+            self.end();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_connection(mut self) -> Option<PooledConnection> {
+        self.connection.take()
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.connection = None;
+    }
+
     /// The next event. `None` after the end: the transaction is then committed.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>, Error> {
-        todo!()
+        if let Some(event) = self.ahead.take() {
+            return Ok(Some(event));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let event = self.advance().await.map_err(|(error, _)| error);
+        if matches!(event, Ok(None) | Err(_)) {
+            self.end();
+        }
+        event
+    }
+
+    async fn advance(&mut self) -> Result<Option<StreamEvent>, (Error, bool)> {
+        let Some(connection) = self.connection.as_mut() else { return Ok(None) };
+        let connection: &mut Connection = connection;
+        if let Some(large) = &mut self.large {
+            let event = large.next(connection).await.map_err(|error| (error, false))?;
+            if matches!(event, StreamEvent::LargeRowEnd) {
+                self.large = None;
+            }
+            return Ok(Some(event));
+        }
+        loop {
+            let message =
+                connection.wire.message_or_large_row(LARGE_ROW).await.map_err(|error| (error, false))?;
+            let message = match message {
+                Ok(message) => message,
+                Err(head) => {
+                    let large = LargeRow::begin(connection, head).await.map_err(|error| (error, false))?;
+                    self.large = Some(large);
+                    return Ok(Some(StreamEvent::LargeRow { fields: large.fields }));
+                }
+            };
+            let step = connection.step(message, &mut self.batch, &mut self.progress);
+            let wanted = |piece: usize| piece >= self.first && piece < self.first + self.count;
+            match step.map_err(|error| (error, false))? {
+                Step::Begin(piece) if wanted(piece) => {
+                    let columns = self.batch[piece].columns.clone().unwrap_or_else(no_columns);
+                    return Ok(Some(StreamEvent::Columns(columns)));
+                }
+                Step::Row(row) => return Ok(Some(StreamEvent::Row(row))),
+                Step::Complete(piece, tag) if wanted(piece) => return Ok(Some(StreamEvent::Complete(tag))),
+                Step::Nothing | Step::Begin(_) | Step::Complete(..) => {}
+                Step::End(Ok(())) => return Ok(None),
+                Step::End(Err(error)) => {
+                    let stale = matches!(error, crate::batch::BatchError::Statement { stale: true, .. });
+                    return Err((error.into_error(self.first, self.count), stale));
+                }
+            }
+        }
+    }
+}
+
+impl LargeRow {
+    async fn begin(connection: &mut Connection, head: Head) -> Result<LargeRow, Error> {
+        debug_assert_eq!(head.tag, b'D');
+        let fields = usize::from(connection.wire.exact(2).await?.get_u16());
+        Ok(LargeRow { fields, next: 0, field_left: 0 })
+    }
+
+    /// Nothing is lost when this is dropped: every step takes all it needs from the buffer at once.
+    async fn next(&mut self, connection: &mut Connection) -> Result<StreamEvent, Error> {
+        if self.field_left > 0 {
+            let chunk = connection.wire.piece(self.field_left.min(MAX_CHUNK)).await?;
+            if chunk.is_empty() {
+                return Err(connection.wire.protocol_error("a row shorter than its fields"));
+            }
+            self.field_left -= chunk.len();
+            return Ok(StreamEvent::Chunk(chunk));
+        }
+        if self.next == self.fields {
+            return Ok(StreamEvent::LargeRowEnd);
+        }
+        let length = connection.wire.exact(4).await?.get_i32();
+        let index = self.next;
+        self.next += 1;
+        let length = usize::try_from(length).ok();
+        self.field_left = length.unwrap_or(0);
+        Ok(StreamEvent::Field { index, length })
     }
 }

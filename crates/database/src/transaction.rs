@@ -1,10 +1,13 @@
 //! A transaction of a service's own queries.
-use crate::connection::Connection;
+
+use postgres_types::ToSql;
+
+use crate::connection::{Connection, TransactionStatus};
 use crate::error::Error;
 use crate::request::{Access, Isolation};
+use crate::result::ResultSet;
+use crate::statement::Statement;
 use crate::typed::TypedRow;
-use crate::{ResultSet, Statement};
-use postgres_types::ToSql;
 
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,20 +58,65 @@ impl Transaction<'_> {
     pub fn connection(&mut self) -> &mut Connection {
         self.connection
     }
-    /// COMMIT.
+    /// COMMIT. An error means that nothing was committed (save for a connection lost before the answer came).
     pub async fn commit(self) -> Result<(), Error> {
-        todo!()
+        let results = self.connection.simple_query("commit").await?;
+        match results.first() {
+            Some(result) if result.tag.as_str() == "ROLLBACK" => Err(Error::RolledBack),
+            _ => Ok(()),
+        }
     }
+
     /// ROLLBACK.
     pub async fn rollback(self) -> Result<(), Error> {
-        todo!()
+        self.connection.simple_query("rollback").await.map(drop)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        self.connection.rollback_owed = !self.connection.is_settled();
+    }
+}
+
+/// The statement that begins a transaction.
+pub(crate) fn begin_statement(isolation: Option<Isolation>, access: Access) -> &'static str {
+    use Access::{ReadOnly, ReadWrite};
+    use Isolation::{ReadCommitted, RepeatableRead, Serializable};
+    match (isolation, access) {
+        (None, ReadWrite) => "begin",
+        (None, ReadOnly) => "begin read only",
+        (Some(ReadCommitted), ReadWrite) => "begin isolation level read committed",
+        (Some(ReadCommitted), ReadOnly) => "begin isolation level read committed, read only",
+        (Some(RepeatableRead), ReadWrite) => "begin isolation level repeatable read",
+        (Some(RepeatableRead), ReadOnly) => "begin isolation level repeatable read, read only",
+        (Some(Serializable), ReadWrite) => "begin isolation level serializable",
+        (Some(Serializable), ReadOnly) => "begin isolation level serializable, read only",
     }
 }
 
 impl Connection {
     /// Begins a transaction.
     pub async fn begin(&mut self, options: TransactionOptions) -> Result<Transaction<'_>, Error> {
-        let _ = options;
-        todo!()
+        self.settle().await?;
+        if self.transaction_status() != TransactionStatus::Idle {
+            return Err(Error::Protocol("a transaction is open already".into()));
+        }
+        // If this future is dropped after the server has begun, the next call must roll back.
+        self.rollback_owed = true;
+        let begun = self.begin_statement(options).await;
+        self.rollback_owed = false;
+        begun?;
+        Ok(Transaction { connection: self })
+    }
+
+    async fn begin_statement(&mut self, options: TransactionOptions) -> Result<(), Error> {
+        let begin = begin_statement(options.isolation, options.access);
+        let begun = if options.deferrable {
+            self.simple_unsettled(&format!("{begin} deferrable")).await
+        } else {
+            self.simple_unsettled(begin).await
+        };
+        begun.map(drop)
     }
 }
