@@ -1,76 +1,14 @@
 //! What a start is told.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
-/// The parts that can be chosen with `--only` and left out with `--exclude`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Component {
-    /// Users, sessions and tokens.
-    Auth,
-    /// Tables and functions over HTTP.
-    Rest,
-    /// The front door.
-    Gateway,
-}
+use config::Config;
 
-impl Component {
-    /// Every part of this build, in the order of their start.
-    pub const ALL: [Self; 3] = [Self::Rest, Self::Auth, Self::Gateway];
-
-    /// The name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Rest => "rest",
-            Self::Gateway => "gateway",
-        }
-    }
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that is no part of this build.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown service {0:?} (known: auth, rest, gateway)")]
-pub struct UnknownComponent(String);
-
-impl FromStr for Component {
-    type Err = UnknownComponent;
-
-    /// Accepts our names and those of the original programs.
-    fn from_str(name: &str) -> Result<Self, UnknownComponent> {
-        match name {
-            "auth" | "gotrue" => Ok(Self::Auth),
-            "rest" | "postgrest" => Ok(Self::Rest),
-            "gateway" | "kong" => Ok(Self::Gateway),
-            _ => Err(UnknownComponent(name.to_owned())),
-        }
-    }
-}
-
-/// What `start` is told besides the configuration.
-#[derive(Default)]
+/// What `start` is told.
 pub struct StartOptions {
-    /// The folder that holds `supabase/` and `.monobase/`.
-    pub project_dir: PathBuf,
-    /// Where the embedded cluster lives; `.monobase/` beside `supabase/` otherwise.
-    pub data_dir: Option<PathBuf>,
-    /// Run only these parts; empty for all.
-    pub only: Vec<Component>,
-    /// Do not run these.
-    pub exclude: Vec<Component>,
-    /// Everything is thrown away at the end, and nothing waits for the disk.
-    pub ephemeral: bool,
-    /// Refuse the published development secrets.
-    pub production: bool,
+    /// What to run, where, and with which secrets.
+    pub config: Config,
     /// Told about each step of the start.
     pub progress: Progress,
 }
@@ -127,22 +65,5 @@ impl Progress {
         if let Some(told) = &self.0 {
             told(step);
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_originals_names_are_known() {
-        assert_eq!("postgrest".parse(), Ok(Component::Rest));
-        assert_eq!("gotrue".parse(), Ok(Component::Auth));
-        assert_eq!("kong".parse(), Ok(Component::Gateway));
-        assert_eq!(
-            "nothing".parse::<Component>().unwrap_err().to_string(),
-            "unknown service \"nothing\" (known: auth, rest, gateway)"
-        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::{Component, Error, ServeOptions, StartOptions};
+use config::Service;
+
+use crate::{Error, Info, ServeOptions, StartOptions};
 
 /// A service and where it listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +23,9 @@ pub struct Addresses {
 }
 
 /// A running whole. Dropping it aborts; `stop` ends it in order.
-#[derive(Debug)]
 pub struct Running {
     addresses: Addresses,
+    info: Info,
 }
 
 impl Running {
@@ -31,6 +33,12 @@ impl Running {
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// What it tells about itself.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.info
     }
 
     /// Runs until SIGTERM, SIGINT or a stop through the control socket, then ends everything in order. A second signal
@@ -46,11 +54,13 @@ impl Running {
 }
 
 /// Starts everything that the options choose.
-pub async fn start(_options: StartOptions) -> Result<Running, Error> {
-    Ok(Running { addresses: Addresses::default() })
+pub async fn start(options: StartOptions) -> Result<Running, Error> {
+    let addresses = Addresses::default();
+    let info = Info::new(&options.config, &addresses);
+    Ok(Running { addresses, info })
 }
 
-/// Starts one service alone, at the root path, from the original's own environment names.
-pub async fn serve(_component: Component, _options: ServeOptions) -> Result<Running, Error> {
-    Ok(Running { addresses: Addresses::default() })
+/// Runs one service alone, at the root path, from the original's own environment names, until SIGTERM or SIGINT.
+pub async fn serve(_service: Service, _options: ServeOptions) -> Result<(), Error> {
+    Ok(())
 }
