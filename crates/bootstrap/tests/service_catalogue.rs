@@ -1,0 +1,117 @@
+//! The services' schemas are those that the originals' own migrations leave: an original service can be pointed at our
+//! database, and ours at theirs.
+//!
+//! `catalogue/<schema>.txt` is what `catalogue/catalogue.sql` returned on a database of Supabase's image after the migrations
+//! of GoTrue 2.180.0, Storage 1.28.0 and Realtime 2.51.11.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use bootstrap::ledgers;
+use database::{Connection, Param, Statement};
+
+const CATALOGUE: &str = include_str!("catalogue/catalogue.sql");
+
+/// Where we differ on purpose: the schema, and what a line of the difference starts with.
+const DIFFERENCES: &[(&str, &str)] = &[
+    // The image made these functions as `postgres` and gave them away, which took the owner's own grant along.
+    ("auth", "only ours: grant function auth.email() to postgres: EXECUTE"),
+    ("auth", "only ours: grant function auth.role() to postgres: EXECUTE"),
+    ("auth", "only ours: grant function auth.uid() to postgres: EXECUTE"),
+    // The ledgers belong to the services; images since 2025 have revoked the first of these.
+    ("storage", "missing: grant table migrations to "),
+    ("auth", "missing: grant table schema_migrations to "),
+    ("realtime", "missing: grant table schema_migrations to "),
+    // With grant option, as images since 2025 have it.
+    ("storage", "missing: grant table buckets to postgres: "),
+    ("storage", "only ours: grant table buckets to postgres: DELETE* INSERT* "),
+    ("storage", "missing: grant table objects to postgres: "),
+    ("storage", "only ours: grant table objects to postgres: DELETE* INSERT* "),
+];
+
+async fn lines(connection: &mut Connection, sql: &str, params: &[Param<'_>]) -> BTreeSet<String> {
+    let results = connection.run(&[Statement::new(sql, params)]).await.unwrap();
+    results[0].rows.iter().map(|row| row.text(0).unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn schemas_equal_those_of_the_original_migrations() {
+    for server in testkit::servers() {
+        let database = testkit::database_on(server).await;
+        let mut connection = database.admin().await;
+        connection.simple_query("set search_path to ''").await.unwrap();
+
+        let mut differences = Vec::new();
+        for (schema, original) in [
+            ("auth", include_str!("catalogue/auth.txt")),
+            ("storage", include_str!("catalogue/storage.txt")),
+            ("realtime", include_str!("catalogue/realtime.txt")),
+            ("_realtime", include_str!("catalogue/_realtime.txt")),
+        ] {
+            let original: BTreeSet<String> = original.lines().map(str::to_owned).collect();
+            let ours = lines(&mut connection, CATALOGUE, &[Param::Text(schema)]).await;
+            for line in ours.symmetric_difference(&original) {
+                let side = if ours.contains(line) { "only ours" } else { "missing" };
+                let difference = format!("{side}: {line}");
+                if !DIFFERENCES.iter().any(|(of, start)| *of == schema && difference.starts_with(start)) {
+                    differences.push(format!("{schema}: {difference}"));
+                }
+            }
+        }
+        assert!(differences.is_empty(), "on {}:\n{}", server.name(), differences.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn ledgers_hold_every_version_of_the_originals() {
+    for server in testkit::servers() {
+        let database = testkit::database_on(server).await;
+        let mut connection = database.admin().await;
+        for ledger in ledgers::ALL {
+            let known: BTreeSet<String> =
+                ledger.migrations.iter().map(|migration| migration.version.to_owned()).collect();
+            let recorded = lines(&mut connection, ledger.applied, &[]).await;
+            assert_eq!(recorded, known, "{} on {}", ledger.service, server.name());
+        }
+
+        let storage = lines(
+            &mut connection,
+            "select format('%s %s %s', id, name, hash) from storage.migrations where id in (0, 1, 43)",
+            &[],
+        )
+        .await;
+        let expected: BTreeSet<String> = ledgers::storage::LEDGER
+            .migrations
+            .iter()
+            .filter(|migration| ["0", "1", "43"].contains(&migration.version))
+            .map(|migration| format!("{} {} {}", migration.version, migration.name, migration.hash))
+            .collect();
+        assert_eq!(storage, expected, "on {}", server.name());
+    }
+}
+
+#[test]
+fn ledgers_are_in_order_and_end_with_a_file() {
+    let counted: Vec<(&str, usize)> =
+        ledgers::ALL.iter().map(|ledger| (ledger.service, ledger.migrations.len())).collect();
+    // Seven of GoTrue's are the rows that Supabase's image writes.
+    assert_eq!(counted, [("auth", 67), ("storage", 44), ("realtime", 64), ("_realtime", 25)]);
+
+    for ledger in ledgers::ALL {
+        let last = ledger.migrations.last().unwrap();
+        assert!(!last.sql.is_empty(), "{}: the last group has no file", ledger.service);
+        if ledger.service == "storage" {
+            let ids: Vec<usize> = ledger.migrations.iter().map(|m| m.version.parse().unwrap()).collect();
+            assert_eq!(ids, (0..44).collect::<Vec<_>>());
+            for migration in ledger.migrations {
+                assert!(migration.hash.len() == 40 && migration.hash.bytes().all(|b| b.is_ascii_hexdigit()));
+            }
+        } else {
+            // GoTrue's first version, `00`, comes after those of the image, in the order of time.
+            let versions: Vec<&str> =
+                ledger.migrations.iter().map(|m| m.version).filter(|v| *v != "00").collect();
+            assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{}", ledger.service);
+        }
+    }
+}
