@@ -9,7 +9,7 @@ use postgres_types::{ToSql, Type};
 use smallvec::SmallVec;
 
 use crate::cache::{self, Scope, Slot};
-use crate::connection::{Connection, Mode, TransactionStatus};
+use crate::connection::{Connection, Mode, NO_COPY, TransactionStatus};
 use crate::decode;
 use crate::error::{DbError, Error};
 use crate::request::Setting;
@@ -300,7 +300,7 @@ impl Connection {
                 if message.tag == b'G' {
                     self.refuse_copy()?;
                 }
-                progress.refused = Some("COPY needs a connection of its own");
+                progress.refused = Some(NO_COPY);
             }
             (tag, _) => {
                 return Err(self.wire.protocol_error(format!("message {:?} in a batch", char::from(tag))));

@@ -37,6 +37,9 @@ pub(crate) enum Mode {
     Extended,
 }
 
+/// Why COPY does not work.
+pub(crate) const NO_COPY: &str = "COPY is not available on this connection";
+
 /// How many statements a connection keeps prepared unless told otherwise.
 pub(crate) const STATEMENT_CACHE_SIZE: usize = 256;
 
@@ -91,7 +94,11 @@ impl Connection {
 
     /// The same on a connection that is known to be in order.
     pub(crate) async fn simple_unsettled(&mut self, sql: &str) -> Result<Vec<ResultSet>, Error> {
-        frontend::query(sql, &mut self.wire.output)?;
+        let start = self.wire.output.len();
+        if let Err(error) = frontend::query(sql, &mut self.wire.output) {
+            self.wire.output.truncate(start);
+            return Err(error.into());
+        }
         self.wire.expect_answer();
         self.outstanding += 1;
         self.mode = Mode::Simple;
@@ -133,7 +140,7 @@ impl Connection {
                         self.refuse_copy()?;
                         self.wire.flush().await?;
                     }
-                    failure.get_or_insert(Error::Protocol("COPY needs a connection of its own".into()));
+                    failure.get_or_insert(Error::Protocol(NO_COPY.into()));
                 }
                 tag => {
                     let what = format!("message {:?} in answer to a simple query", char::from(tag));
@@ -331,12 +338,14 @@ impl Connection {
     }
 
     /// Answers a server that wants data for `COPY … FROM STDIN`.
+    ///
+    /// In a batch the server takes what follows for data and throws the Sync away, so that both sides no longer agree
+    /// on what was asked: the connection is given up.
     pub(crate) fn refuse_copy(&mut self) -> Result<(), Error> {
-        frontend::copy_fail("COPY is not available here", &mut self.wire.output)?;
         if self.mode == Mode::Extended {
-            // The server has thrown the first one away while it waited for data.
-            frontend::sync(&mut self.wire.output);
+            return Err(self.wire.protocol_error(NO_COPY));
         }
+        frontend::copy_fail(NO_COPY, &mut self.wire.output)?;
         Ok(())
     }
 

@@ -51,8 +51,8 @@ pub enum Error {
     /// The pool was closed.
     #[error("the database pool is closed")]
     PoolClosed,
-    /// The server said something that the protocol does not allow at that point.
-    #[error("unexpected message from PostgreSQL: {0}")]
+    /// The server said something, or was asked something, that has no place in this conversation.
+    #[error("PostgreSQL protocol: {0}")]
     Protocol(Arc<str>),
     /// A single message is larger than the configured limit.
     #[error("a message of {size} bytes exceeds the limit of {limit}")]

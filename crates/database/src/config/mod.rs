@@ -144,10 +144,10 @@ pub struct ConnectConfig {
 }
 
 /// How long opening a connection may take when the connection string does not say.
-pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest message that is held in memory: what the server itself can make.
-pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 1 << 30;
+const DEFAULT_MAX_MESSAGE_SIZE: usize = 1 << 30;
 
 impl ConnectConfig {
     fn new(host: Host, user: &str) -> Self {

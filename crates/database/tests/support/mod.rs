@@ -29,7 +29,7 @@ fn as_postgres(program: &Path) -> Command {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     // Below the range of outgoing connections, which others take at any moment.
     loop {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
@@ -40,18 +40,45 @@ fn free_port() -> u16 {
     }
 }
 
-/// Folders with the programs of the servers to test: Debian's, and the embedded one where it has been fetched.
-pub fn servers() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    if let Some(bin) = std::env::var_os("DATABASE_TEST_BIN") {
-        return vec![bin.into()];
-    }
-    for candidate in ["/usr/lib/postgresql/15/bin"] {
-        if Path::new(candidate).join("postgres").exists() {
-            found.push(candidate.into());
+/// Folder with the programs of Debian's PostgreSQL 15.
+pub fn debian() -> Option<PathBuf> {
+    let bin = PathBuf::from("/usr/lib/postgresql/15/bin");
+    bin.join("postgres").exists().then_some(bin)
+}
+
+/// Folder with the programs of the embedded engine, where it has been assembled.
+pub fn embedded() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/engine");
+    let out = Command::new(script).arg("--path").output().ok()?;
+    let bin = PathBuf::from(String::from_utf8(out.stdout).ok()?.trim()).join("bin");
+    bin.join("postgres").exists().then_some(bin)
+}
+
+/// Runs each test against both servers.
+#[macro_export]
+macro_rules! each_server {
+    ($($(#[$attribute:meta])* async fn $name:ident($cluster:ident) $body:block)*) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn behaviour($cluster: &'static $crate::support::Cluster) $body
+
+            #[tokio::test]
+            async fn on_postgres_15() {
+                if let Some(cluster) = $crate::support::shared_debian() {
+                    behaviour(cluster).await;
+                }
+            }
+
+            #[tokio::test]
+            async fn on_embedded() {
+                if let Some(cluster) = $crate::support::shared_embedded() {
+                    behaviour(cluster).await;
+                }
+            }
         }
-    }
-    found
+    )* };
 }
 
 impl Cluster {
@@ -192,19 +219,30 @@ fn open_file(path: &Path) {
 
 pub const TRUST: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
 
-/// The cluster that the tests of one file share. It is stopped by the server's own watch on its parent's death being
-/// absent: by [`stop_shared`] at exit.
-pub fn shared() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
-        let cluster = Cluster::start(&servers()[0], &[], TRUST);
-        stop_at_exit(&cluster);
-        cluster
-    })
+/// The cluster on PostgreSQL 15 that the tests of one file share.
+pub fn shared_debian() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    CLUSTER.get_or_init(|| start_shared(debian())).as_ref()
+}
+
+/// The cluster on the embedded engine that the tests of one file share.
+pub fn shared_embedded() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    CLUSTER.get_or_init(|| start_shared(embedded())).as_ref()
+}
+
+fn start_shared(bin: Option<PathBuf>) -> Option<Cluster> {
+    let Some(bin) = bin else {
+        eprintln!("this server is not installed: its tests are left out");
+        return None;
+    };
+    let cluster = Cluster::start(&bin, &[], TRUST);
+    stop_at_exit(&cluster);
+    Some(cluster)
 }
 
 /// Statics are not dropped: a small watcher stops the server when this process has ended.
-fn stop_at_exit(cluster: &Cluster) {
+pub fn stop_at_exit(cluster: &Cluster) {
     let script = format!(
         "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -QUIT $(head -1 '{}'); sleep 0.3; rm -rf '{}'",
         std::process::id(),
