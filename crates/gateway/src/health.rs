@@ -28,6 +28,14 @@ pub struct Report {
     pub services: Vec<(&'static str, State)>,
 }
 
+impl Report {
+    /// Whether everything is up.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.database == State::Up && self.services.iter().all(|(_, state)| *state == State::Up)
+    }
+}
+
 /// Who knows the state.
 pub trait Health: Send + Sync {
     /// The state of this moment. Called for every probe, so it must not ask anyone.
@@ -36,7 +44,7 @@ pub trait Health: Send + Sync {
 
 /// The answer to a probe: 200 when everything is up, 503 otherwise. It names states and nothing else, since it is open.
 pub(crate) fn respond(report: &Report) -> Response<Body> {
-    let ready = report.database == State::Up && report.services.iter().all(|(_, state)| *state == State::Up);
+    let ready = report.is_ready();
     let services: serde_json::Map<String, serde_json::Value> = report
         .services
         .iter()

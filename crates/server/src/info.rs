@@ -24,6 +24,17 @@ pub struct Info {
 }
 
 impl Info {
+    /// What a service alone has to tell: nobody asks it.
+    pub(crate) fn of_one_service() -> Self {
+        Self {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            project: String::new(),
+            services: Vec::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
     /// Describes what runs with `config` on `addresses`.
     #[must_use]
     pub fn new(config: &Config, addresses: &Addresses) -> Self {
@@ -35,7 +46,7 @@ impl Info {
         };
         let runs = |service| config.services.contains(&service);
         if let Some(api) = addresses.api {
-            let url = config.public_url(api.bound.port());
+            let url = config.public_url(api.port());
             for (service, name, path) in [
                 (Service::Rest, "REST_URL", "/rest/v1"),
                 (Service::Rest, "GRAPHQL_URL", "/graphql/v1"),
@@ -58,7 +69,7 @@ impl Info {
                         format!(
                             "postgresql://postgres:{}@{}/postgres",
                             escape(password),
-                            reachable(database.bound)
+                            reachable(database)
                         ),
                     );
                 }

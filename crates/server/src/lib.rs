@@ -1,12 +1,33 @@
 //! The composition root: starts the services in order, joins them behind the front door, and stops them in reverse.
+//!
+//! [`start`] brings up the whole: the database first (embedded or outside), then its schemas and the project's
+//! migrations, then the services, each a router in this process. The front door listens from the first moment on and
+//! lets requests wait for what is still starting. [`serve`] runs one service alone, as the original program would be
+//! run. Everything that runs is owned by the [`Running`] that both return.
+//!
+//! Only this crate knows every service and the configuration: a service's own settings are made here ([`settings`]).
 
 pub mod control;
+
 mod error;
+mod format;
+mod health;
 mod info;
+mod listen;
+mod notifications;
 mod options;
+mod postgres;
+
+mod roles;
 mod running;
+mod serve;
+pub mod settings;
+mod signals;
+mod start;
 
 pub use error::Error;
 pub use info::Info;
-pub use options::{Progress, ServeOptions, StartOptions, Step};
-pub use running::{Address, Addresses, Running, serve, start};
+pub use options::{Progress, StartOptions, Step};
+pub use running::{Addresses, Running};
+pub use serve::{ServeOptions, serve};
+pub use start::start;

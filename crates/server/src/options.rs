@@ -2,32 +2,42 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::Config;
+use embedded_postgres::EngineSource;
 
-/// What `start` is told.
+/// How to start.
 pub struct StartOptions {
-    /// What to run, where, and with which secrets.
+    /// The resolved configuration.
     pub config: Config,
-    /// Told about each step of the start.
+    /// Where the embedded PostgreSQL's programs are.
+    pub engine: EngineSource,
+    /// How long requests in flight may take to finish at a stop.
+    pub drain: Duration,
+    /// Told about each step.
     pub progress: Progress,
 }
 
-/// What `serve` is told besides the environment.
-#[derive(Default)]
-pub struct ServeOptions {
-    /// Told about each step of the start.
-    pub progress: Progress,
+impl StartOptions {
+    /// A start with this configuration that tells nobody.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            engine: EngineSource::Auto,
+            drain: Duration::from_secs(10),
+            progress: Progress::default(),
+        }
+    }
 }
 
 /// A step of the start that may take long enough to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The PostgreSQL distribution is being unpacked.
+    /// The PostgreSQL distribution is being found or unpacked.
     Engine,
-    /// The cluster is being made, from the template or by `initdb`.
-    Cluster,
-    /// PostgreSQL is starting.
+    /// The cluster is being made if there is none, and PostgreSQL started.
     Database,
     /// Roles, schemas and service tables are being made or brought up to date.
     Bootstrap,
@@ -41,7 +51,6 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Engine => "Unpacking PostgreSQL",
-            Self::Cluster => "Preparing the data directory",
             Self::Database => "Starting PostgreSQL",
             Self::Bootstrap => "Preparing the database",
             Self::Migrations => "Applying migrations",
@@ -60,10 +69,16 @@ impl Progress {
         Self(Some(Arc::new(told)))
     }
 
-    /// A step begins.
-    pub fn step(&self, step: Step) {
+    pub(crate) fn step(&self, step: Step) {
+        tracing::debug!("{step}");
         if let Some(told) = &self.0 {
             told(step);
         }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Progress(told)" } else { "Progress(silent)" })
     }
 }

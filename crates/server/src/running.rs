@@ -1,31 +1,43 @@
-//! A running whole.
+//! A running whole, and its end.
 
 use std::net::SocketAddr;
 
-use config::Service;
+use database::Pool;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::{Error, Info, ServeOptions, StartOptions};
-
-/// A service and where it listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
-    /// The address that was bound.
-    pub bound: SocketAddr,
-}
+use crate::{Error, Info};
+use crate::control::Control;
+use crate::notifications::{Notifications, Stop};
+use crate::postgres::Postgres;
+use crate::signals::Signals;
 
 /// Where everything listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// The front door, or the service that runs alone.
-    pub api: Option<Address>,
-    /// PostgreSQL, when it is embedded and listens beyond its private socket.
-    pub database: Option<Address>,
+    pub api: Option<SocketAddr>,
+    /// The embedded PostgreSQL.
+    pub database: Option<SocketAddr>,
 }
 
-/// A running whole. Dropping it aborts; `stop` ends it in order.
+/// Everything that runs. Dropping it aborts; [`Running::stop`] ends it in order.
 pub struct Running {
-    addresses: Addresses,
-    info: Info,
+    pub(crate) addresses: Addresses,
+    pub(crate) signals: Signals,
+    pub(crate) info: Info,
+    pub(crate) control: Option<Control>,
+    /// Tells the listeners to stop.
+    pub(crate) close: watch::Sender<bool>,
+    pub(crate) listeners: Vec<JoinHandle<std::io::Result<()>>>,
+    pub(crate) upkeep: JoinHandle<()>,
+    pub(crate) notifications: Option<Notifications>,
+    /// Services' background work, in the order of their start.
+    pub(crate) services: Vec<Stop>,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) postgres: Option<Postgres>,
+    /// What the user should be told once.
+    pub(crate) notices: Vec<String>,
 }
 
 impl Running {
@@ -35,6 +47,12 @@ impl Running {
         &self.addresses
     }
 
+    /// What the start found worth telling.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     /// What it tells about itself.
     #[must_use]
     pub fn info(&self) -> &Info {
@@ -42,25 +60,65 @@ impl Running {
     }
 
     /// Runs until SIGTERM, SIGINT or a stop through the control socket, then ends everything in order. A second signal
-    /// ends it at once.
-    pub async fn wait(self) -> Result<(), Error> {
-        self.stop().await
+    /// ends the process at once; the embedded PostgreSQL then recovers at the next start, and nothing is lost.
+    pub async fn wait(mut self) -> Result<(), Error> {
+        tokio::select! {
+            () = self.signals.next() => tracing::info!("stopping"),
+            () = ordered(self.control.as_ref()) => tracing::info!("stopping as ordered"),
+        }
+        let Ok(mut again) = Signals::listen() else {
+            self.stop().await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = self.stop() => Ok(()),
+            () = again.next() => {
+                tracing::warn!("stopping at once");
+                // 128 + SIGINT, as a shell reports it.
+                std::process::exit(130);
+            }
+        }
     }
 
     /// Ends everything in order: no new requests, those in flight finish, services, pools, the database last.
-    pub async fn stop(self) -> Result<(), Error> {
-        Ok(())
+    pub async fn stop(mut self) {
+        self.close.send_replace(true);
+        for listener in self.listeners.drain(..) {
+            match listener.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a listener ended with an error"),
+                Err(error) => tracing::warn!(%error, "a listener crashed"),
+            }
+        }
+        drop(self.notifications.take());
+        while let Some(service) = self.services.pop() {
+            service.await;
+        }
+        for pool in self.pools.drain(..) {
+            pool.close().await;
+        }
+        if let Some(postgres) = self.postgres.take() {
+            postgres.stop().await;
+        }
+        self.upkeep.abort();
+        // Last: while the socket is there, another start says that this one is still running.
+        drop(self.control.take());
     }
 }
 
-/// Starts everything that the options choose.
-pub async fn start(options: StartOptions) -> Result<Running, Error> {
-    let addresses = Addresses::default();
-    let info = Info::new(&options.config, &addresses);
-    Ok(Running { addresses, info })
+impl Drop for Running {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.abort();
+        }
+        self.upkeep.abort();
+    }
 }
 
-/// Runs one service alone, at the root path, from the original's own environment names, until SIGTERM or SIGINT.
-pub async fn serve(_service: Service, _options: ServeOptions) -> Result<(), Error> {
-    Ok(())
+/// Resolves when a stop was asked for through the control socket; never without one.
+async fn ordered(control: Option<&Control>) {
+    match control {
+        Some(control) => control.stop_requested().await,
+        None => std::future::pending().await,
+    }
 }

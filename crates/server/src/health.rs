@@ -1,0 +1,54 @@
+//! The state of the whole, as `/health` and `monobase status` tell it.
+
+use std::sync::{Mutex, PoisonError};
+
+use config::Service;
+use embedded_postgres::State as Engine;
+use gateway::{Health, Report, State};
+use tokio::sync::watch;
+
+/// Written by the start and the stop, read by every probe.
+#[derive(Default)]
+pub(crate) struct Board {
+    engine: Mutex<Option<watch::Receiver<Engine>>>,
+    /// The state while there is no engine to ask: before the start, and with an outside database.
+    database: Mutex<Option<State>>,
+    services: Mutex<Vec<(Service, State)>>,
+}
+
+impl Board {
+    /// Follows the embedded PostgreSQL from here on.
+    pub(crate) fn watch(&self, engine: watch::Receiver<Engine>) {
+        *lock(&self.engine) = Some(engine);
+    }
+
+    /// An outside database answered.
+    pub(crate) fn database_is(&self, state: State) {
+        *lock(&self.database) = Some(state);
+    }
+
+    pub(crate) fn service_is(&self, service: Service, state: State) {
+        let mut services = lock(&self.services);
+        match services.iter_mut().find(|(known, _)| *known == service) {
+            Some((_, known)) => *known = state,
+            None => services.push((service, state)),
+        }
+    }
+}
+
+impl Health for Board {
+    fn report(&self) -> Report {
+        let database = match lock(&self.engine).as_ref().map(|engine| *engine.borrow()) {
+            Some(Engine::Running) => lock(&self.database).unwrap_or(State::Up),
+            Some(Engine::Restarting) => State::Restarting,
+            Some(Engine::Stopped) => State::Down,
+            None => lock(&self.database).unwrap_or(State::Starting),
+        };
+        let services = lock(&self.services).iter().map(|(service, state)| (service.as_str(), *state)).collect();
+        Report { database, services }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,157 @@
+//! The database of a run: the embedded PostgreSQL, or somebody else's.
+
+use std::net::SocketAddr;
+
+use config::{Config, DatabaseLocation};
+use database::{ConnectConfig, Pool, PoolConfig};
+use embedded_postgres::{Cluster, Engine, EngineSource, Options, SUPERUSER, State};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::{Error, Progress, Step};
+
+/// Shown in `pg_stat_activity`.
+const APPLICATION: &str = "monobase";
+
+/// A database that answers, and what is needed to sign in to it.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    admin: ConnectConfig,
+    /// The password that all login roles share.
+    password: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    // In this order: PostgreSQL is gone before its folder is.
+    Embedded { cluster: Cluster, ephemeral: Option<TempDir> },
+    External { direct: ConnectConfig },
+}
+
+impl Postgres {
+    /// Starts the embedded PostgreSQL, or finds out how to reach the outside one.
+    pub(crate) async fn start(config: &Config, engine: EngineSource, progress: &Progress) -> Result<Self, Error> {
+        match &config.database {
+            DatabaseLocation::Embedded => Self::embedded(config, engine, progress).await,
+            DatabaseLocation::External { url, direct_url, .. } => {
+                let parse = |url: &config::Secret| {
+                    ConnectConfig::parse_with(url.expose(), |_| None)
+                        .map(|parsed| parsed.with_application_name(APPLICATION))
+                        .map_err(|error| Error::DatabaseUrl(error.to_string()))
+                };
+                let admin = parse(url)?;
+                let direct = direct_url.as_ref().map_or_else(|| Ok(admin.clone()), parse)?;
+                let own = config.database_password.expose();
+                // A password that everyone knows is never set on somebody's server.
+                let password = match admin.password() {
+                    Some(given) if tokens::development::is_published(own) => given.to_owned(),
+                    _ => own.to_owned(),
+                };
+                Ok(Self { admin, password, kind: Kind::External { direct } })
+            }
+        }
+    }
+
+    async fn embedded(config: &Config, engine: EngineSource, progress: &Progress) -> Result<Self, Error> {
+        progress.step(Step::Engine);
+        let located = tokio::task::spawn_blocking(move || Engine::locate(engine)).await;
+        let engine = match located {
+            Ok(engine) => engine?,
+            Err(error) => return Err(Error::Internal(error.to_string())),
+        };
+        progress.step(Step::Database);
+        let ephemeral = if config.ephemeral {
+            let folder = tempfile::Builder::new().prefix("monobase-").tempdir();
+            Some(folder.map_err(Error::file("make a folder in", std::env::temp_dir()))?)
+        } else {
+            None
+        };
+        let folder = ephemeral
+            .as_ref()
+            .map_or_else(|| config.paths.state.join("postgres"), |place| place.path().join("postgres"));
+        let settings = config.file.db.settings.to_postgres();
+        let options = Options {
+            tcp: Some(config.listen.database),
+            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            ephemeral: config.ephemeral,
+            ..Options::new(folder)
+        };
+        let cluster = Cluster::start(&engine, options).await?;
+        Ok(Self {
+            admin: cluster.connect_config(SUPERUSER).with_application_name(APPLICATION),
+            password: config.database_password.expose().to_owned(),
+            kind: Kind::Embedded { cluster, ephemeral },
+        })
+    }
+
+    /// Who may change everything.
+    pub(crate) fn admin(&self) -> &ConnectConfig {
+        &self.admin
+    }
+
+    /// How a service's role signs in.
+    pub(crate) fn login(&self, role: &str) -> ConnectConfig {
+        match &self.kind {
+            Kind::Embedded { cluster, .. } => cluster.connect_config(role),
+            Kind::External { .. } => self.admin.clone().with_user(role),
+        }
+        .with_password(Some(&self.password))
+        .with_application_name(APPLICATION)
+    }
+
+    /// As [`Self::login`], past a transaction pooler: for LISTEN, locks and replication.
+    pub(crate) fn direct_login(&self, role: &str) -> ConnectConfig {
+        match &self.kind {
+            Kind::Embedded { .. } => self.login(role),
+            Kind::External { direct } => {
+                direct.clone().with_user(role).with_password(Some(&self.password))
+            }
+        }
+    }
+
+    /// A pool of a service's own.
+    pub(crate) fn pool(&self, role: &str, limits: PoolConfig) -> Pool {
+        Pool::new(self.login(role), limits)
+    }
+
+    /// The password of the login roles.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The state of the embedded PostgreSQL; nobody tells us an outside one's.
+    pub(crate) fn state(&self) -> Option<watch::Receiver<State>> {
+        match &self.kind {
+            Kind::Embedded { cluster, .. } => Some(cluster.state()),
+            Kind::External { .. } => None,
+        }
+    }
+
+    /// Where clients reach the embedded PostgreSQL.
+    pub(crate) fn tcp(&self) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Embedded { cluster, .. } => cluster.tcp(),
+            Kind::External { .. } => None,
+        }
+    }
+
+    pub(crate) fn class(&self) -> bootstrap::Class {
+        match &self.kind {
+            Kind::Embedded { .. } => bootstrap::Class::Embedded,
+            Kind::External { .. } => bootstrap::Class::Server,
+        }
+    }
+
+    /// Ends the embedded PostgreSQL in order.
+    pub(crate) async fn stop(self) {
+        if let Kind::Embedded { cluster, ephemeral } = self.kind {
+            cluster.stop().await;
+            if let Some(folder) = ephemeral
+                && let Err(error) = folder.close()
+            {
+                tracing::warn!(%error, "cannot remove the ephemeral database");
+            }
+        }
+    }
+}

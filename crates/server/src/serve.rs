@@ -1,0 +1,171 @@
+//! One service alone, as the original program runs: at the root path, from its own environment names.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use config::Service;
+use database::{ConnectConfig, Pool, PoolConfig};
+use tokens::KeyRing;
+use tokio::sync::watch;
+
+use crate::notifications::{Notifications, Subscription};
+use crate::running::{Addresses, Running};
+use crate::signals::Signals;
+use crate::{Error, Info, listen};
+
+/// How to serve.
+pub struct ServeOptions {
+    /// The environment.
+    pub variables: Vec<(String, String)>,
+    /// How long requests in flight may take to finish at a stop.
+    pub drain: Duration,
+}
+
+impl Default for ServeOptions {
+    /// The process's own environment. The original auth server gives requests a minute to finish.
+    fn default() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            drain: Duration::from_secs(60),
+        }
+    }
+}
+
+#[allow(dead_code)]
+impl ServeOptions {
+    fn get(&self, name: &str) -> Option<String> {
+        self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+}
+
+/// Runs one service alone until SIGTERM or SIGINT.
+pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error> {
+    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut running = nothing(signals);
+    let outcome = match service {
+        Service::Rest => serve_rest(&mut running, &options).await,
+        other => Err(Error::CannotServe(other.to_string())),
+    };
+    match outcome {
+        Ok(()) => running.wait().await,
+        Err(error) => {
+            running.stop().await;
+            Err(error)
+        }
+    }
+}
+
+async fn serve_rest(running: &mut Running, options: &ServeOptions) -> Result<(), Error> {
+    let refused = |error: rest::ConfigError| Error::Settings { service: "rest", reason: error.to_string() };
+    let settings = rest::Config::from_env(options.variables.iter().cloned()).map_err(refused)?;
+    if let Some(path) = &settings.unix_socket {
+        return Err(Error::Settings {
+            service: "rest",
+            reason: format!("server-unix-socket ({}) is not supported yet", path.display()),
+        });
+    }
+    let login = settings.connect().map_err(refused)?;
+    let ring = settings.keys().map_err(refused)?.map(KeyRing::new);
+    let address = postgrest_address(&settings.host, settings.port)?;
+    let admin = settings.admin_port.map(|port| postgrest_address(&settings.admin_host, port)).transpose()?;
+    let channel = settings.channel_enabled.then(|| settings.channel.clone());
+    let pool = Pool::new(login.clone(), settings.pool());
+    running.pools.push(pool.clone());
+    let rest = rest::Rest::start(settings, pool, ring);
+    let bound = open(running, address, rest.router(), options.drain, "PGRST_SERVER_PORT")?;
+    running.addresses.api = Some(bound);
+    if let Some(admin) = admin {
+        open(running, admin, rest.admin_router(), options.drain, "PGRST_ADMIN_SERVER_PORT")?;
+    }
+    if let Some(channel) = channel {
+        let reloaded = rest.clone();
+        subscribe(running, login, Subscription { channel, told: Box::new(move |_| reloaded.reload()) });
+    }
+    running.services.push(Box::pin(rest.stop()));
+    Ok(())
+}
+
+/// Serves a router as it is.
+fn open(
+    running: &mut Running,
+    address: SocketAddr,
+    router: Router,
+    drain: Duration,
+    setting: &'static str,
+) -> Result<SocketAddr, Error> {
+    let listener = listen::bind(address, "the service", setting)?;
+    let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+    let limits = gateway::Limits::default();
+    let handler = Arc::new(gateway::Alone::new(router, limits.body_timeout));
+    let serving = gateway::serve(listener, handler, limits, running.close.subscribe(), drain);
+    running.listeners.push(tokio::spawn(serving));
+    Ok(bound)
+}
+
+/// Listens as soon as the database answers. Until then the service says for itself that it has no database.
+fn subscribe(running: &mut Running, login: ConnectConfig, subscription: Subscription) {
+    let waiting = tokio::spawn(async move {
+        let told = Arc::new(subscription.told);
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let told_now = told.clone();
+            let once = Subscription {
+                channel: subscription.channel.clone(),
+                told: Box::new(move |payload| told_now(payload)),
+            };
+            match Notifications::start(login.clone(), vec![once]).await {
+                Ok(notifications) => {
+                    // What was announced before we listened was missed.
+                    told(None);
+                    std::future::pending::<()>().await;
+                    drop(notifications);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot listen for notifications yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(32));
+                }
+            }
+        }
+    });
+    running.services.push(Box::pin(async move {
+        waiting.abort();
+        let _ = waiting.await;
+    }));
+}
+
+fn nothing(signals: Signals) -> Running {
+    Running {
+        addresses: Addresses::default(),
+        signals,
+        info: Info::of_one_service(),
+        control: None,
+        close: watch::Sender::new(false),
+        listeners: Vec::new(),
+        upkeep: tokio::spawn(async {}),
+        notifications: None,
+        services: Vec::new(),
+        pools: Vec::new(),
+        postgres: None,
+        notices: Vec::new(),
+    }
+}
+
+/// PostgREST's words for "any address": `*` both families, `*4` and `!4` IPv4 preferred or only, and so on.
+fn postgrest_address(host: &str, port: u16) -> Result<SocketAddr, Error> {
+    let ip = match host {
+        "*4" | "!4" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "*" | "*6" | "!6" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => text.parse().map_err(|_| Error::Settings {
+            service: "rest",
+            reason: format!("server-host: {text:?} is no address"),
+        })?,
+    };
+    Ok(SocketAddr::new(ip, port))
+}

@@ -1,0 +1,235 @@
+//! The start of the whole, in order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Config, Service};
+use gateway::{Gateway, Mount, State, Surroundings};
+use telemetry::events::Bus;
+use telemetry::metrics::Metrics;
+use tokens::KeyRing;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::control::Control;
+use crate::health::Board;
+use crate::notifications::{Notifications, Subscription};
+use crate::options::{Progress, StartOptions, Step};
+use crate::postgres::Postgres;
+use crate::roles::DatabaseRoles;
+use crate::running::{Addresses, Running};
+use crate::signals::Signals;
+use crate::{Error, Info, format, listen, settings};
+
+/// The services of this build that answer behind the front door.
+const BUILT: [(Service, gateway::Service); 1] = [(Service::Rest, gateway::Service::Rest)];
+
+/// How often recorded samples are folded into histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Starts everything that the configuration chooses, and returns when all of it answers.
+///
+/// The front door listens almost at once and lets requests wait. A failure, or a signal, ends what had been started.
+pub async fn start(options: StartOptions) -> Result<Running, Error> {
+    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut starting = Starting::begin(options).await?;
+    let outcome = tokio::select! {
+        outcome = starting.bring_up() => outcome,
+        () = signals.next() => Err(Error::Interrupted),
+    };
+    let running = starting.into_running(signals);
+    match outcome {
+        Ok(()) => {
+            if let Some(control) = &running.control {
+                control.ready(running.info.clone());
+            }
+            Ok(running)
+        }
+        Err(error) => {
+            running.stop().await;
+            Err(error)
+        }
+    }
+}
+
+/// A start under way: what [`Running`] will own, as far as it exists.
+struct Starting {
+    config: Config,
+    engine: embedded_postgres::EngineSource,
+    progress: Progress,
+    door: Gateway,
+    roles: Arc<DatabaseRoles>,
+    ring: KeyRing,
+    board: Arc<Board>,
+    addresses: Addresses,
+    control: Option<Control>,
+    close: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<std::io::Result<()>>>,
+    upkeep: JoinHandle<()>,
+    notifications: Option<Notifications>,
+    services: Vec<crate::notifications::Stop>,
+    pools: Vec<database::Pool>,
+    postgres: Option<Postgres>,
+    notices: Vec<String>,
+}
+
+impl Starting {
+    /// All that needs no database: checks, the folder, the control socket, the front door.
+    async fn begin(options: StartOptions) -> Result<Self, Error> {
+        let StartOptions { config, engine, drain, progress } = options;
+        config.check_start()?;
+        format::prepare(&config.paths.state)?;
+        let metrics = telemetry::metrics::install()?;
+        let ring = KeyRing::new(config.keys.key_set()?);
+        let board = Arc::new(Board::default());
+        let roles = Arc::new(DatabaseRoles::default());
+        let mut addresses = Addresses::default();
+        let listener = if config.services.contains(&Service::Gateway) {
+            let listener = listen::bind(config.listen.api, "the API", "--port")?;
+            let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+            addresses.api = Some(bound);
+            Some(listener)
+        } else {
+            None
+        };
+        let control = Control::open(&config.paths.control_socket()).await?;
+        let door_settings = settings::gateway::settings(&config);
+        let limits = door_settings.connection.clone();
+        let door = Gateway::new(
+            door_settings,
+            Surroundings {
+                ring: ring.clone(),
+                api_keys: config.keys.api.clone(),
+                roles: roles.clone(),
+                health: board.clone(),
+                metrics: renderer(&metrics),
+                events: Bus::new(),
+            },
+        );
+        announce(&door, &board, &config.services);
+        let (close, closed) = watch::channel(false);
+        let listeners = listener
+            .map(|listener| {
+                tokio::spawn(gateway::serve(listener, Arc::new(door.clone()), limits, closed, drain))
+            })
+            .into_iter()
+            .collect();
+        Ok(Self {
+            config,
+            engine,
+            progress,
+            door,
+            roles,
+            ring,
+            board,
+            addresses,
+            control: Some(control),
+            close,
+            listeners,
+            upkeep: tokio::spawn(upkeep(metrics)),
+            notifications: None,
+            services: Vec::new(),
+            pools: Vec::new(),
+            postgres: None,
+            notices: Vec::new(),
+        })
+    }
+
+    /// The database, what must be in it, and the services on top.
+    async fn bring_up(&mut self) -> Result<(), Error> {
+        let postgres = Postgres::start(&self.config, self.engine.clone(), &self.progress).await?;
+        if let Some(state) = postgres.state() {
+            self.board.watch(state);
+        }
+        self.addresses.database = postgres.tcp();
+        let postgres = self.postgres.insert(postgres);
+        self.progress.step(Step::Bootstrap);
+        let report = bootstrap::apply(postgres.admin(), &bootstrap_options(&self.config, postgres)).await?;
+        self.notices.extend(report.warnings.iter().cloned());
+        self.board.database_is(State::Up);
+        self.progress.step(Step::Services);
+        self.start_services().await
+    }
+
+    async fn start_services(&mut self) -> Result<(), Error> {
+        let Some(postgres) = &self.postgres else {
+            return Err(Error::Internal("services without a database".to_owned()));
+        };
+        let mut subscriptions = Vec::new();
+        let rest_settings = settings::rest::settings(&self.config)?;
+        let rest_pool = postgres.pool("authenticator", rest_settings.pool());
+        self.roles.connect(rest_pool.clone());
+        self.pools.push(rest_pool.clone());
+        if self.config.services.contains(&Service::Rest) {
+            let channel = rest_settings.channel_enabled.then(|| rest_settings.channel.clone());
+            let rest = rest::Rest::start(rest_settings, rest_pool, Some(self.ring.clone()));
+            if let Some(channel) = channel {
+                let reloaded = rest.clone();
+                subscriptions.push(Subscription { channel, told: Box::new(move |_| reloaded.reload()) });
+            }
+            self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
+            self.board.service_is(Service::Rest, State::Up);
+            self.services.push(Box::pin(rest.stop()));
+        }
+        if !subscriptions.is_empty() {
+            self.notifications =
+                Some(Notifications::start(postgres.direct_login("authenticator"), subscriptions).await?);
+        }
+        Ok(())
+    }
+
+    fn into_running(self, signals: Signals) -> Running {
+        let info = Info::new(&self.config, &self.addresses);
+        Running {
+            addresses: self.addresses,
+            info,
+            signals,
+            control: self.control,
+            close: self.close,
+            listeners: self.listeners,
+            upkeep: self.upkeep,
+            notifications: self.notifications,
+            services: self.services,
+            pools: self.pools,
+            postgres: self.postgres,
+            notices: self.notices,
+        }
+    }
+}
+
+/// Says at the door which services will come, and which will not.
+fn announce(door: &Gateway, board: &Board, chosen: &BTreeSet<Service>) {
+    for (service, at_the_door) in BUILT {
+        let mount = if chosen.contains(&service) {
+            board.service_is(service, State::Starting);
+            Mount::Starting
+        } else {
+            Mount::Off
+        };
+        door.mount(at_the_door, mount);
+    }
+}
+
+fn bootstrap_options(config: &Config, postgres: &Postgres) -> bootstrap::Options {
+    bootstrap::Options {
+        class: postgres.class(),
+        passwords: bootstrap::Passwords::shared(postgres.password()),
+        auto_expose_new_tables: config.file.api.auto_expose_new_tables.unwrap_or(true),
+        ..bootstrap::Options::default()
+    }
+    .with_jwt(Some(config.keys.jwt_secret.expose()), u64::from(config.file.auth.jwt_expiry))
+}
+
+fn renderer(metrics: &Metrics) -> Box<dyn Fn() -> String + Send + Sync> {
+    let metrics = metrics.clone();
+    Box::new(move || metrics.render())
+}
+
+async fn upkeep(metrics: Metrics) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.upkeep();
+    }
+}

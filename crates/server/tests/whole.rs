@@ -1,0 +1,105 @@
+//! The whole, started in a folder of its own and spoken to over TCP.
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config, Environment, Flags};
+use server::control::{self, Status};
+use server::{Error, Running, StartOptions, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn config(folder: &Path, change: impl FnOnce(&mut Flags)) -> Config {
+    let mut flags = Flags { workdir: Some(folder.to_owned()), port: Some(0), ..Flags::default() };
+    change(&mut flags);
+    Config::load(&flags, Environment::from_process([]), folder).unwrap()
+}
+
+async fn started(folder: &Path) -> Running {
+    start(StartOptions::new(config(folder, |_| {}))).await.unwrap()
+}
+
+/// Each test has a whole PostgreSQL of its own.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Status and body.
+async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn get(path: &str) -> String {
+    let key = tokens::development::ANON_KEY;
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\napikey: {key}\r\n\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_folder_becomes_a_backend_that_stops_and_starts_again() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let place = tempfile::tempdir().unwrap();
+    let running = started(place.path()).await;
+    let api = running.addresses().api.unwrap();
+    let (code, health) = ask(api, &get("/health")).await;
+    assert_eq!((code, health.contains(r#""database":"up""#)), (200, true), "{health}");
+    let socket = config(place.path(), |_| {}).paths.control_socket();
+    assert!(matches!(control::status(&socket).await.unwrap(), Status::Up(_)));
+
+    let second = start(StartOptions::new(config(place.path(), |_| {}))).await;
+    assert_eq!(second.err().unwrap().to_string(), "monobase is already running here");
+
+    assert!(control::request_stop(&socket).await.unwrap());
+    running.wait().await.unwrap();
+    assert!(matches!(control::status(&socket).await.unwrap(), Status::Down));
+    assert!(TcpStream::connect(api).await.is_err());
+
+    let again = started(place.path()).await;
+    assert_eq!(ask(again.addresses().api.unwrap(), &get("/health")).await.0, 200);
+    again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_stops_the_start_and_leaves_nothing_running() {
+    let place = tempfile::tempdir().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let taken = config(place.path(), |flags| flags.port = Some(port));
+    let error = start(StartOptions::new(taken)).await.err().unwrap();
+    assert!(matches!(error, Error::PortTaken { .. }), "{error}");
+    assert!(!place.path().join(".monobase/control.sock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_does_not_answer_is_a_clear_error() {
+    let place = tempfile::tempdir().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outside = config(place.path(), |flags| flags.db_url = Some(format!("postgresql://a:b@{closed}/postgres")));
+    let error = tokio::time::timeout(Duration::from_secs(20), start(StartOptions::new(outside))).await.unwrap();
+    let error = error.err().unwrap();
+    assert!(error.to_string().starts_with("cannot prepare the database: "), "{error}");
+    assert!(!error.to_string().contains(":b@"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_a_newer_program_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join(".monobase")).unwrap();
+    std::fs::write(place.path().join(".monobase/format"), "99\n").unwrap();
+    let error = start(StartOptions::new(config(place.path(), |_| {}))).await.err().unwrap();
+    assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_run_leaves_no_data() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let place = tempfile::tempdir().unwrap();
+    let running = start(StartOptions::new(config(place.path(), |flags| flags.ephemeral = true))).await.unwrap();
+    assert_eq!(ask(running.addresses().api.unwrap(), &get("/health")).await.0, 200);
+    running.stop().await;
+    assert!(!place.path().join(".monobase/postgres").exists());
+}
