@@ -16,14 +16,10 @@ use crate::{
     Engine, Error, Options, SUPERUSER, State,
     create::{self, Durability},
     identity::Identity,
+    launch::Launch,
     leftover, port,
-    process::Folder,
-    settings, socket,
-    supervisor::{Launch, Supervisor},
+    supervisor::Supervisor,
 };
-
-/// The socket's number when there is no TCP port to name it after.
-const SOCKET_PORT: u16 = 5432;
 
 /// One PostgreSQL over one data folder. Dropping it stops PostgreSQL and waits for that; [`Cluster::stop`] does the
 /// same without blocking the thread.
@@ -77,14 +73,9 @@ impl Cluster {
         }
         let password = create::read_password(&folder)?
             .ok_or_else(|| Error::StartFailed("its superuser has no password".into()))?;
-        let port = options.tcp.map_or(SOCKET_PORT, |address| address.port());
-        let socket = socket::prepare(&folder, port, &identity)?;
-        let data_folder = Folder::new(&data, &identity)?;
-        let socket_folder = Folder::new(&socket, &identity)?;
-        let arguments = settings::arguments(&options, port, &data_folder, &socket_folder);
-        let engine = engine.clone();
-        let supervisor =
-            Supervisor::start(Launch { engine, identity, data, data_folder, socket_folder, arguments })?;
+        let launch = Launch::new(engine, &options, &folder, &data, &identity)?;
+        let (socket, port) = (launch.socket().to_owned(), launch.port());
+        let supervisor = Supervisor::start(launch)?;
         let Options { tcp, stop_timeout, .. } = options;
         Ok(Self { supervisor, _lock: lock, folder, socket, port, tcp, password, created, stop_timeout })
     }

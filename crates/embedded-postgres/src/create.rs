@@ -2,17 +2,24 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
-    process::{Output, Stdio},
+    process::Output,
+    time::Duration,
 };
+
+use database::{ConnectConfig, Connection};
 
 use crate::{
     Engine, Error, Options, SUPERUSER, Seed, archive,
     identity::Identity,
+    launch::Launch,
+    log,
     process::{self, Folder},
-    settings, tls, tree,
+    settings,
+    supervisor::Supervisor,
+    tls, tree,
 };
 
 /// Version of the cluster folder's layout.
@@ -180,17 +187,9 @@ pub(crate) fn read_password(folder: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Whether what is written must survive a power cut by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// Yes.
-    Now,
-    /// The caller syncs the whole directory.
-    Later,
-}
-
-/// Gives the superuser a new password and notes it down. PostgreSQL's single-user mode needs no login and opens no door,
-/// so there is never a moment in which somebody could get in without a password.
+/// Gives the superuser a new password and notes it down. PostgreSQL is started for it alone, on nothing but its private
+/// socket, and lets in who can open that socket: nobody who could not change the files themselves. (Single-user mode
+/// would need no socket, but insists on a user with a name.)
 pub(crate) fn set_password(
     engine: &Engine,
     folder: &Path,
@@ -199,28 +198,40 @@ pub(crate) fn set_password(
     durability: Durability,
 ) -> Result<(), Error> {
     let password = generate_password()?;
-    let target = Folder::new(data, identity)?;
-    let mut command = process::command(engine, "postgres", identity, &[&target]);
-    command.args(["--single", "-j", "-D"]).arg(target.name());
-    command.args(["-c", "log_min_messages=error", "-c", "shared_preload_libraries="]);
-    if durability == Durability::Later {
-        command.args(["-c", "fsync=off"]);
+    let rules = data.join("monobase_first_hba.conf");
+    tree::write_private(&rules, &format!("local all {SUPERUSER} trust\n"), Some(identity))?;
+    let mut options = Options::new(folder);
+    options.ephemeral = durability == Durability::Later;
+    let mut launch = Launch::new(engine, &options, folder, data, identity)?;
+    launch.set("hba_file", launch.data_name().join("monobase_first_hba.conf").display().to_string());
+    // It would keep the text of the statement.
+    launch.set("shared_preload_libraries", String::new());
+    if options.ephemeral {
+        launch.set("fsync", "off".into());
     }
-    command.arg("postgres").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let failed = |error| process::spawn_error(engine, "postgres", identity, error);
-    let mut child = command.spawn().map_err(failed)?;
-    let statement = format!("alter role {SUPERUSER} password '{password}';\n\n");
-    // Dropping the pipe ends the session. If PostgreSQL ended early, its own words tell more than a broken pipe.
-    let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(statement.as_bytes()));
-    let output = child.wait_with_output().map_err(failed)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success()
-        || written.is_err()
-        || ["ERROR:", "FATAL:", "PANIC:"].iter().any(|label| said.contains(label))
-    {
-        return Err(tool_failed("postgres --single", data, &output));
-    }
+    let connection = ConnectConfig::unix(launch.socket(), launch.port(), SUPERUSER).with_database("postgres");
+    let mut supervisor = Supervisor::start(launch)?;
+    let statement = format!("alter role {SUPERUSER} password '{password}'");
+    let outcome = tokio::runtime::Handle::current().block_on(async {
+        let mut connection = Connection::connect(&connection).await?;
+        connection.simple_query(&statement).await?;
+        connection.close().await
+    });
+    supervisor.stop(Duration::from_secs(10));
+    outcome.map_err(|error| {
+        Error::StartFailed(format!("its superuser could not be given a password: {error}"))
+    })?;
+    fs::remove_file(&rules).map_err(|error| Error::io("cannot remove", &rules, error))?;
     tree::write_private(&folder.join(PASSWORD), &password, None)
+}
+
+/// Whether what is written must survive a power cut by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Yes.
+    Now,
+    /// The caller syncs the whole directory.
+    Later,
 }
 
 fn generate_password() -> Result<String, Error> {
@@ -237,7 +248,7 @@ fn generate_password() -> Result<String, Error> {
 
 fn tool_failed(tool: &'static str, target: &Path, output: &Output) -> Error {
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
+    if log::tells_of_full_disk(&said) {
         return Error::DiskFull(target.to_owned());
     }
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -36,6 +36,7 @@ mod create;
 mod engine;
 mod error;
 mod identity;
+mod launch;
 mod leftover;
 pub mod licenses;
 mod log;

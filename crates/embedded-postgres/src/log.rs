@@ -56,19 +56,25 @@ impl Tail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Why PostgreSQL ended: its fatal messages; if there are none, the last lines of any kind.
+    /// Why PostgreSQL ended: what it called an error, in any way; if there is nothing such, its last words.
     pub(crate) fn reason(&self) -> String {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let told = |wanted: fn(&Record) -> bool| {
             let lines: Vec<_> = records.iter().filter(|record| wanted(record)).map(describe).collect();
             (!lines.is_empty()).then(|| lines.join("; "))
         };
-        told(|record| matches!(&*record.severity, "FATAL" | "PANIC"))
-            .or_else(|| told(|record| record.severity.is_empty()))
-            .or_else(|| told(|record| record.severity == "ERROR"))
+        // What is wrong in a configuration file is told at level LOG; its SQLSTATE gives it away.
+        told(|record| !record.code.starts_with("00") && !record.code.starts_with("01"))
             .or_else(|| records.back().map(describe))
             .unwrap_or_else(|| "it said nothing".into())
     }
+}
+
+/// Whether PostgreSQL's words mean that the disk is full.
+pub(crate) fn tells_of_full_disk(text: &str) -> bool {
+    ["No space left on device", "Check free disk space", "Disk quota exceeded"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 fn describe(record: &Record) -> String {

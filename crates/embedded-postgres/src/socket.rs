@@ -34,7 +34,22 @@ pub(crate) fn prepare(cluster: &Path, port: u16, identity: &Identity) -> Result<
     tree::give_one(&folder, identity)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(&folder, private).map_err(|source| Error::io("cannot write", &folder, source))?;
+    clear(&folder)?;
     Ok(folder)
+}
+
+/// Removes sockets and their locks. A lock names a process, and that number may be another program's by now; here nobody
+/// listens any more.
+pub(crate) fn clear(folder: &Path) -> Result<(), Error> {
+    let read = |source| Error::io("cannot read", folder, source);
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+            fs::remove_file(entry.path())
+                .map_err(|source| Error::io("cannot remove", entry.path(), source))?;
+        }
+    }
+    Ok(())
 }
 
 fn fits(folder: &Path, port: u16) -> bool {

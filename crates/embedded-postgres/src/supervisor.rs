@@ -2,8 +2,7 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
-    process::{Child, ExitStatus, Stdio},
+    process::ExitStatus,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -19,11 +18,11 @@ use nix::{
 use tokio::sync::watch;
 
 use crate::{
-    Engine, Error,
-    identity::Identity,
+    Error,
+    launch::Launch,
     leftover,
     log::{self, Record, Tail},
-    process::{self, Folder},
+    process, socket,
 };
 
 /// The pause before a restart doubles from the first to the last of these, and begins anew after a good run.
@@ -42,17 +41,6 @@ pub enum State {
     Restarting,
     /// It was stopped and will not come back.
     Stopped,
-}
-
-/// All that is needed to start it, again and again.
-#[derive(Debug)]
-pub(crate) struct Launch {
-    pub(crate) engine: Engine,
-    pub(crate) identity: Identity,
-    pub(crate) data: PathBuf,
-    pub(crate) data_folder: Folder,
-    pub(crate) socket_folder: Folder,
-    pub(crate) arguments: Vec<(&'static str, String)>,
 }
 
 /// The thread that owns PostgreSQL, and the way to talk to it. A thread of its own, because the kernel ends PostgreSQL
@@ -221,14 +209,14 @@ fn supervise(launch: &Launch, shared: &Arc<Shared>, started: mpsc::Sender<Result
             let _ = started.send(Err(error));
             return;
         }
-        shared.set(State::Restarting);
         if began.elapsed() > GOOD_RUN {
             pause = FIRST_PAUSE;
         }
         tracing::error!(%error, again_in = ?pause, "PostgreSQL ended unexpectedly");
         shared.pause(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
-        if let Err(error) = leftover::clear(&launch.data) {
+        let cleared = leftover::clear(launch.data()).and_then(|()| socket::clear(launch.socket()));
+        if let Err(error) = cleared {
             tracing::error!(%error, "PostgreSQL cannot be restarted yet");
         }
     }
@@ -243,7 +231,7 @@ fn run(launch: &Launch, shared: &Arc<Shared>, ready: &mut dyn FnMut()) -> Result
         if life.stopping {
             return Err(Error::StartFailed("it was stopped".into()));
         }
-        let child = spawn(launch)?;
+        let child = launch.spawn()?;
         let process = Pid::from_raw(child.id().cast_signed());
         life.process = Some(process);
         (child, process)
@@ -268,6 +256,7 @@ fn run(launch: &Launch, shared: &Arc<Shared>, ready: &mut dyn FnMut()) -> Result
     life.process = None;
     let status = child.wait();
     drop(life);
+    shared.set(State::Restarting);
     // The rest of its log; orphaned backends may keep the pipe open longer.
     let began = Instant::now();
     while reader.as_ref().is_some_and(|reader| !reader.is_finished())
@@ -275,21 +264,7 @@ fn run(launch: &Launch, shared: &Arc<Shared>, ready: &mut dyn FnMut()) -> Result
     {
         thread::sleep(LOOK);
     }
-    status.map_err(|error| Error::io("cannot wait for", launch.engine.program("postgres"), error))
-}
-
-fn spawn(launch: &Launch) -> Result<Child, Error> {
-    let folders = [&launch.data_folder, &launch.socket_folder];
-    let mut command = process::command(&launch.engine, "postgres", &launch.identity, &folders);
-    command.arg("-D").arg(launch.data_folder.name());
-    for (name, value) in &launch.arguments {
-        command.arg("-c").arg(format!("{name}={value}"));
-    }
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| process::spawn_error(&launch.engine, "postgres", &launch.identity, error))
+    status.map_err(|error| Error::io("cannot wait for", "postgres", error))
 }
 
 /// Whether the child has ended. It stays uncollected, so that its id stays its own.
@@ -303,7 +278,7 @@ fn ended(process: Pid, wait: WaitPidFlag) -> bool {
 
 /// Whether the pid file is of this process and says `ready`, on its eighth line.
 fn accepts_connections(launch: &Launch, process: Pid) -> bool {
-    fs::read_to_string(launch.data.join("postmaster.pid")).is_ok_and(|content| {
+    fs::read_to_string(launch.data().join("postmaster.pid")).is_ok_and(|content| {
         let mut lines = content.lines();
         lines.next().and_then(|line| line.trim().parse().ok()) == Some(process.as_raw())
             && lines.nth(6).is_some_and(|status| status.trim() == "ready")
@@ -312,8 +287,8 @@ fn accepts_connections(launch: &Launch, process: Pid) -> bool {
 
 fn explain(launch: &Launch, shared: &Shared, status: ExitStatus) -> Error {
     let reason = shared.tail.reason();
-    if reason.contains("No space left on device") {
-        return Error::io("cannot write", &launch.data, io::ErrorKind::StorageFull.into());
+    if log::tells_of_full_disk(&reason) {
+        return Error::io("cannot write", launch.data(), io::ErrorKind::StorageFull.into());
     }
     Error::StartFailed(format!("{reason} ({status})"))
 }
