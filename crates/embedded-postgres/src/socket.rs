@@ -19,15 +19,16 @@ const LONGEST: usize = 107;
 /// short name in the runtime or temporary folder.
 pub(crate) fn prepare(cluster: &Path, port: u16, identity: &Identity) -> Result<PathBuf, Error> {
     let own = cluster.join("run");
-    let folder = if fits(&own, port) { own } else { short(cluster) };
+    let inside = fits(&own, port);
+    let folder = if inside { own } else { short(cluster) };
     match fs::DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => tree::give_one(&folder, identity)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(Error::io("cannot make", &folder, error)),
     }
-    // In a temporary folder somebody else may have been there before us.
+    // In a temporary folder somebody else may have been there before us. Ours may change hands.
     let found = fs::symlink_metadata(&folder).map_err(|source| Error::io("cannot read", &folder, source))?;
-    let ours = found.uid() == identity.uid() || found.uid() == geteuid().as_raw();
+    let ours = inside || found.uid() == identity.uid() || found.uid() == geteuid().as_raw();
     if !found.is_dir() || !ours {
         return Err(Error::UntrustedFolder(folder));
     }
