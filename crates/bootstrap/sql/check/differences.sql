@@ -138,6 +138,23 @@ where found.nspowner::regrole::text is distinct from wanted.owner
 
 union all
 
+-- REASSIGN OWNED is the one statement that no event trigger sees.
+select
+  'table owner',
+  format('%s.%s', namespace.nspname, relation.relname),
+  case namespace.nspname
+    when 'auth' then 'supabase_auth_admin'
+    when 'storage' then 'supabase_storage_admin'
+  end,
+  relation.relowner::regrole::text
+from pg_catalog.pg_class as relation
+join pg_catalog.pg_namespace as namespace on namespace.oid = relation.relnamespace
+where namespace.nspname in ('auth', 'storage')
+  and relation.relkind in ('r', 'p')
+  and relation.relowner::regrole::text not in ('supabase_admin', 'supabase_auth_admin', 'supabase_storage_admin')
+
+union all
+
 select 'extension', wanted.name, 'schema extensions', 'schema ' || found.extnamespace::regnamespace
 from wanted_extension as wanted
 left join pg_catalog.pg_extension as found on found.extname = wanted.name

@@ -2,7 +2,7 @@
 -- that a new table is there at once. Nothing is exposed of the services' own schemas, so their DDL is not reported.
 
 create or replace function extensions.pgrst_ddl_watch() returns event_trigger
-language plpgsql
+language plpgsql set search_path = ''
 as $$
 begin
   if exists (
@@ -31,7 +31,7 @@ end
 $$;
 
 create or replace function extensions.pgrst_drop_watch() returns event_trigger
-language plpgsql
+language plpgsql set search_path = ''
 as $$
 begin
   if exists (

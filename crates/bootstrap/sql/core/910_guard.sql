@@ -30,7 +30,6 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   command record;
-  escaped text;
 begin
   if _monobase.is_service_session() then
     return;
@@ -76,23 +75,6 @@ begin
         );
     end if;
   end loop;
-
-  -- REASSIGN OWNED reports no objects: look at the result.
-  if tg_tag = 'REASSIGN OWNED' then
-    select format('must be owner of table %s', class.relname)
-    into escaped
-    from pg_catalog.pg_class as class
-    join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
-    where _monobase.is_protected_schema(namespace.nspname)
-      and class.relkind in ('r', 'p', 'v', 'm', 'S')
-      and class.relowner::regrole::text not in (
-        'supabase_admin', 'supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin'
-      )
-    limit 1;
-    if escaped is not null then
-      raise exception using errcode = 'insufficient_privilege', message = escaped;
-    end if;
-  end if;
 end
 $$;
 
