@@ -97,7 +97,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let mut report = Report::empty(Outcome::UpToDate, state);
-        report.warnings = warnings;
+        report.warnings.extend(warnings);
         Ok(Some(report))
     }
 
@@ -157,7 +157,7 @@ impl Run<'_> {
         let state = State::lock(session).await?.ok_or(Error::UnexpectedAnswer("the install row"))?;
         let mut report = Report::empty(outcome, &state);
         report.applied = applied;
-        report.warnings = server.warnings();
+        report.warnings.extend(server.warnings());
         self.configure(session, &state, report).await
     }
 
@@ -242,11 +242,7 @@ impl Run<'_> {
         let settings = state.outdated_settings(self.options);
         let database = self.config.database();
 
-        // Neither the server's log nor pg_stat_statements shall keep these statements.
-        let mut sql = String::from(
-            "set local log_statement to none; set local log_min_duration_statement to -1;\n\
-             set local log_min_error_statement to panic; set local pg_stat_statements.track_utility to off;\n",
-        );
+        let mut sql = String::new();
         let mut made: Vec<(&str, String)> = Vec::new();
         for (role, password) in passwords {
             let verifier = match made.iter().find(|(known, _)| *known == password) {
@@ -287,7 +283,7 @@ impl Run<'_> {
             quote_literal(&self.options.binary_version),
         ));
         session
-            .transaction(RunAs::ADMIN, &sql)
+            .secret_transaction(&sql)
             .await
             .map_err(|source| Error::Step { step: "core/configuration".into(), source })?;
 
@@ -325,7 +321,7 @@ impl Report {
             passwords: Vec::new(),
             settings: Vec::new(),
             differences: Vec::new(),
-            warnings: Vec::new(),
+            warnings: state.warnings().collect(),
         }
     }
 }

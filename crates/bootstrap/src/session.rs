@@ -53,6 +53,35 @@ impl Session {
         Ok(self.rows(sql).await?.into_iter().filter_map(|mut row| row.swap_remove(0)).collect())
     }
 
+    /// Runs statements that hold secrets in one transaction, as [`RunAs::ADMIN`], without leaving them in the server's log or
+    /// in pg_stat_statements.
+    ///
+    /// The server logs a batch as a whole, by the settings before it and after it: three batches.
+    pub(crate) async fn secret_transaction(&mut self, sql: &str) -> Result<(), database::Error> {
+        const QUIET: &str = "begin; \
+            set local session authorization supabase_admin; \
+            set local search_path to pg_catalog; \
+            set local log_statement to none; \
+            set local log_min_duration_statement to -1; \
+            set local log_min_duration_sample to -1; \
+            set local log_transaction_sample_rate to 0; \
+            set local log_min_error_statement to panic; \
+            set local pg_stat_statements.track_utility to off";
+        let result = async {
+            self.connection.simple_query(QUIET).await?;
+            self.connection.simple_query(sql).await?;
+            self.connection.simple_query("commit").await
+        };
+        match result.await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // The connection may be gone; then the server rolls back by itself.
+                let _ = self.connection.simple_query("rollback").await;
+                Err(error)
+            }
+        }
+    }
+
     /// Runs `sql` in one transaction, in one round trip unless it fails.
     ///
     /// The session user changes as well as the current user, so that what is created belongs to `run_as` and triggers see

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) logins: BTreeMap<String, Login>,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) versions: Vec<String>,
+    /// Roles that are as good as superusers without being one, with the role that makes them so.
+    dangerous: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub(crate) struct Login {
 impl State {
     /// Prepares the session and reads the state; `None` when the database has no install row.
     pub(crate) async fn open(session: &mut Session) -> Result<Option<Self>, Error> {
-        let state = Self::read(session, &format!("{SESSION}{STATE}"), session_statements()).await?;
+        let state = Self::read(session, &format!("{SESSION}{STATE}")).await?;
         if state.is_none() {
             // The failed read took the session's preparation back with it.
             session.query(SESSION).await?;
@@ -60,12 +62,12 @@ impl State {
     pub(crate) async fn lock(session: &mut Session) -> Result<Option<Self>, Error> {
         // Waiting is the point; the lock's own statement must not be bounded by the session's lock_timeout.
         session.query(&format!("set lock_timeout to '5min'; {LOCK} set lock_timeout to '60s'")).await?;
-        Self::read(session, STATE, 0).await
+        Self::read(session, STATE).await
     }
 
-    async fn read(session: &mut Session, sql: &str, skip: usize) -> Result<Option<Self>, Error> {
+    async fn read(session: &mut Session, sql: &str) -> Result<Option<Self>, Error> {
         match session.query(sql).await {
-            Ok(results) => Self::from_results(results.get(skip..).unwrap_or_default()).map(Some),
+            Ok(results) => Self::from_results(&results).map(Some),
             Err(Error::Database(error))
                 if error
                     .sqlstate()
@@ -79,7 +81,11 @@ impl State {
     }
 
     fn from_results(results: &[ResultSet]) -> Result<Self, Error> {
-        let [install, logins, settings, versions] = results else {
+        // `set` returns no columns.
+        let mut answers = results.iter().filter(|result| !result.columns.is_empty());
+        let [Some(install), Some(logins), Some(settings), Some(versions), Some(dangerous)] =
+            std::array::from_fn(|_| answers.next())
+        else {
             return Err(Error::UnexpectedAnswer("the state query"));
         };
         let install = texts(install).into_iter().next().ok_or(Error::UnexpectedAnswer("the install row"))?;
@@ -113,6 +119,10 @@ impl State {
                 .map(|mut row| (row[0].take().unwrap_or_default(), row[1].take().unwrap_or_default()))
                 .collect(),
             versions: texts(versions).into_iter().filter_map(|mut row| row[0].take()).collect(),
+            dangerous: texts(dangerous)
+                .into_iter()
+                .map(|mut row| (row[0].take().unwrap_or_default(), row[1].take().unwrap_or_default()))
+                .collect(),
         })
     }
 
@@ -149,6 +159,13 @@ impl State {
         (outdated, warnings)
     }
 
+    /// What deserves attention at every start.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.dangerous.iter().map(|(member, role)| {
+            format!("role {member} is a member of {role}, which reaches beyond the database: revoke it")
+        })
+    }
+
     /// Settings that are not as wanted.
     pub(crate) fn outdated_settings<'a>(&self, options: &'a Options) -> Vec<(&'a str, Option<&'a str>)> {
         options
@@ -158,11 +175,6 @@ impl State {
             .map(|(name, value)| (name.as_str(), value.as_deref()))
             .collect()
     }
-}
-
-/// How many results the statements of the session's preparation give.
-fn session_statements() -> usize {
-    SESSION.lines().filter(|line| line.starts_with("set ")).count()
 }
 
 /// A digest of everything that [`apply`](crate::apply) would do apart from passwords and settings, which are compared one by

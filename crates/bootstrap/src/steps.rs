@@ -53,13 +53,13 @@ pub(crate) const BEFORE_SERVICES: &[Step] = &[
         when: When::WithoutExtension("pgjwt"),
         ..always("050", "pgjwt", include_str!("../extensions/pgjwt--0.2.0.sql"))
     },
-    always("060", "request context", core!("060_request_context")),
     always("070", "schema reload", core!("070_schema_reload")),
     always("071", "extension access", core!("071_extension_access")),
     always("072", "graphql", core!("072_graphql")),
     always("080", "publication", core!("080_publication")),
     always("090", "pooler access", core!("090_pooler_access")),
     always("100", "large objects", core!("100_large_objects")),
+    always("101", "extension grants", core!("101_extension_grants")),
 ];
 
 /// What builds on the services' tables.

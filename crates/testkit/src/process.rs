@@ -125,6 +125,27 @@ impl Postmaster {
         socket_folder: &Path,
         settings: &[(String, String)],
     ) -> Self {
+        // After a crash the killed server's last processes hold its shared memory for a moment.
+        let mut failures = 0;
+        loop {
+            match Self::try_start(bin, data, socket_folder, settings) {
+                Ok(postmaster) => return postmaster,
+                Err(log) if failures < 20 && log.contains("pre-existing shared memory block") => {
+                    failures += 1
+                }
+                Err(log) => panic!("PostgreSQL did not start:\n{log}"),
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The log is the error.
+    fn try_start(
+        bin: &Path,
+        data: &Path,
+        socket_folder: &Path,
+        settings: &[(String, String)],
+    ) -> Result<Self, String> {
         let mut command = command(bin.join("postgres"));
         command.arg("-D").arg(data).arg("-k").arg(socket_folder);
         for (name, value) in SETTINGS {
@@ -147,20 +168,21 @@ impl Postmaster {
         let deadline = Instant::now() + START_LIMIT;
         while !postmaster.is_ready() {
             let ended = postmaster.child.try_wait().unwrap_or_else(|error| panic!("cannot wait: {error}"));
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "PostgreSQL did not start ({ended:?}):\n{}",
-                fs::read_to_string(&log).unwrap_or_default()
-            );
+            if ended.is_some() || Instant::now() > deadline {
+                return Err(fs::read_to_string(&log).unwrap_or_default());
+            }
             thread::sleep(Duration::from_millis(5));
         }
-        postmaster
+        Ok(postmaster)
     }
 
     fn is_ready(&self) -> bool {
-        // The eighth line of postmaster.pid is the state.
-        fs::read_to_string(self.data.join("postmaster.pid"))
-            .is_ok_and(|text| text.lines().nth(7).is_some_and(|state| state.trim() == "ready"))
+        // Process id in the first line (a crash leaves the old file behind), state in the eighth.
+        fs::read_to_string(self.data.join("postmaster.pid")).is_ok_and(|text| {
+            let mut lines = text.lines();
+            lines.next() == Some(&self.pid().to_string())
+                && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+        })
     }
 
     /// The process.

@@ -12,12 +12,12 @@ begin
   ) then
     return;
   end if;
-  perform extensions.create_graphql_placeholder();
+  perform _monobase.create_graphql_placeholder();
 end
 $$;
 
 -- Separate, because creating and restoring it must give the same function.
-create or replace function extensions.create_graphql_placeholder() returns void
+create or replace function _monobase.create_graphql_placeholder() returns void
 language plpgsql security definer set search_path = ''
 as $outer$
 begin
@@ -38,7 +38,7 @@ begin
 end
 $outer$;
 
-revoke all on function extensions.create_graphql_placeholder() from public, postgres;
+revoke all on function _monobase.create_graphql_placeholder() from public;
 
 create or replace function extensions.grant_pg_graphql_access() returns event_trigger
 language plpgsql security definer set search_path = ''
@@ -93,7 +93,7 @@ comment on function extensions.set_graphql_placeholder() is
 do $$
 begin
   if to_regprocedure('graphql_public.graphql(text, text, jsonb, jsonb)') is null then
-    perform extensions.create_graphql_placeholder();
+    perform _monobase.create_graphql_placeholder();
   end if;
 end
 $$;

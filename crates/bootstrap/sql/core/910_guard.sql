@@ -30,6 +30,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   command record;
+  relation_name text;
 begin
   if _monobase.is_service_session() then
     return;
@@ -44,36 +45,39 @@ begin
         'GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES'
       )
   loop
-    -- A table moved to another schema is recognised by its owner.
-    if _monobase.is_protected_schema(command.schema_name)
-      or (
-        command.classid = 'pg_catalog.pg_class'::regclass
-        and exists (
-          select
-          from pg_catalog.pg_class as class
-          where class.oid = command.objid
-            and class.relowner::regrole::text in (
-              'supabase_admin', 'supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin'
-            )
+    -- The table that the command was about: a rule has no schema of its own, and a table that was moved to another schema is
+    -- recognised by its owner.
+    select class.relname
+    into relation_name
+    from pg_catalog.pg_class as class
+    join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+    where class.oid = case command.classid
+        when 'pg_catalog.pg_class'::regclass then command.objid
+        when 'pg_catalog.pg_rewrite'::regclass
+          then (select ev_class from pg_catalog.pg_rewrite where pg_rewrite.oid = command.objid)
+      end
+      and (
+        _monobase.is_protected_schema(namespace.nspname)
+        or class.relowner::regrole::text in (
+          'supabase_admin', 'supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin'
         )
-      )
-    then
-      if command.command_tag like 'CREATE %' then
-        raise exception using
-          errcode = 'insufficient_privilege',
-          message = format('permission denied for schema %s', command.schema_name);
-      end if;
+      );
+
+    if relation_name is null and not _monobase.is_protected_schema(command.schema_name) then
+      continue;
+    end if;
+    if command.command_tag like 'CREATE %' and command.object_type <> 'rule' then
       raise exception using
         errcode = 'insufficient_privilege',
-        message = format(
-          'must be owner of %s %s',
-          case when command.object_type like 'table%' then 'table' else command.object_type end,
-          coalesce(
-            (select relname from pg_catalog.pg_class where oid = command.objid and command.classid = 1259),
-            command.object_identity
-          )
-        );
+        message = format('permission denied for schema %s', command.schema_name);
     end if;
+    raise exception using
+      errcode = 'insufficient_privilege',
+      message = format(
+        'must be owner of %s %s',
+        case when command.object_type like 'table%' or command.object_type = 'rule' then 'table' else command.object_type end,
+        coalesce(relation_name, command.object_identity)
+      );
   end loop;
 end
 $$;
@@ -101,7 +105,8 @@ begin
       message = format(
         'must be owner of %s %s',
         case when dropped.object_type like 'table%' then 'table' else dropped.object_type end,
-        coalesce(dropped.object_name, dropped.object_identity)
+        -- a column or constraint of a table is addressed by schema, table and its own name
+        case when dropped.object_type like 'table%' then dropped.address_names[2] else dropped.object_identity end
       );
   end loop;
 end

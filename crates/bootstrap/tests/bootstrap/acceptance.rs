@@ -55,7 +55,8 @@ async fn a_failing_trigger_leaves_no_user() {
 
         let mut auth = database.connect("supabase_auth_admin").await;
         assert_eq!(
-            error(&mut auth, "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001')").await,
+            error(&mut auth, "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001')")
+                .await,
             "23502 null value in column \"email\" of relation \"profiles\" violates not-null constraint"
         );
         assert_eq!(value(&mut auth, "select count(*) from auth.users").await, "0");
@@ -115,8 +116,11 @@ async fn row_level_security_reads_the_claims_of_the_request() {
             .unwrap();
 
         let mut rest = database.connect("authenticator").await;
-        let claims = r#"{"sub": "00000000-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.c"}"#;
-        let context = format!("begin; set local role authenticated; select set_config('request.jwt.claims', '{claims}', true);");
+        let claims =
+            r#"{"sub": "00000000-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.c"}"#;
+        let context = format!(
+            "begin; set local role authenticated; select set_config('request.jwt.claims', '{claims}', true);"
+        );
         assert_eq!(rows(&mut rest, &format!("{context} select body from notes")).await, ["hers"]);
         assert_eq!(
             value(&mut rest, "select auth.uid() || ' ' || auth.role() || ' ' || auth.email() || ' ' || (auth.jwt() ->> 'sub')").await,
@@ -145,8 +149,11 @@ async fn a_subject_that_is_no_uuid_is_an_error() {
     let database = testkit::database().await;
     let mut connection = database.connect("postgres").await;
     assert_eq!(
-        error(&mut connection, "select set_config('request.jwt.claims', '{\"sub\": \"x\"}', false); select auth.uid()")
-            .await,
+        error(
+            &mut connection,
+            "select set_config('request.jwt.claims', '{\"sub\": \"x\"}', false); select auth.uid()"
+        )
+        .await,
         "22P02 invalid input syntax for type uuid: \"x\""
     );
 }
@@ -194,15 +201,16 @@ async fn postgres_is_no_superuser_and_cannot_become_one() {
     for server in servers() {
         let database = database_on(server).await;
         let mut postgres = database.connect("postgres").await;
-        assert_eq!(value(&mut postgres, "select rolsuper from pg_roles where rolname = current_user").await, "f");
+        assert_eq!(
+            value(&mut postgres, "select rolsuper from pg_roles where rolname = current_user").await,
+            "f"
+        );
         for attempt in [
             "alter role postgres superuser",
             "create role evil superuser",
             "alter role supabase_admin password 'x'",
             "set role supabase_admin",
             "grant supabase_admin to postgres",
-            "grant pg_read_server_files to postgres",
-            "grant pg_execute_server_program to postgres",
         ] {
             let refused = error(&mut postgres, attempt).await;
             assert!(refused.starts_with("42501 "), "{attempt}: {refused}");
@@ -211,11 +219,35 @@ async fn postgres_is_no_superuser_and_cannot_become_one() {
 }
 
 #[tokio::test]
+async fn reaching_beyond_the_database_is_refused_where_the_server_can_and_reported_where_it_cannot() {
+    for server in servers() {
+        let cluster = testkit::Cluster::bootstrapped(server).await;
+        let mut postgres = cluster.connect("postgres", "postgres").await;
+        let grant = "grant pg_execute_server_program to postgres";
+        if postgres.server_version() >= 160_000 {
+            let refused = error(&mut postgres, grant).await;
+            assert!(refused.starts_with("42501 "), "{refused}");
+            continue;
+        }
+        postgres.simple_query(grant).await.unwrap();
+        let config = cluster.config("supabase_admin", "postgres");
+        let report = bootstrap::apply(&config, &crate::options()).await.unwrap();
+        assert_eq!(
+            report.warnings,
+            [
+                "role postgres is a member of pg_execute_server_program, which reaches beyond the database: revoke it"
+            ]
+        );
+    }
+}
+
+#[tokio::test]
 async fn new_tables_are_announced_to_the_rest_interface() {
     use database::ListenEvent;
     for server in servers() {
         let database = database_on(server).await;
-        let mut listener = database::Listener::connect(database.config("authenticator"), &["pgrst"]).await.unwrap();
+        let mut listener =
+            database::Listener::connect(database.config("authenticator"), &["pgrst"]).await.unwrap();
         let mut postgres = database.connect("postgres").await;
         for statement in [
             "create table public.things (id int)",
@@ -249,7 +281,8 @@ async fn the_publication_takes_tables_of_users() {
             .await
             .unwrap();
         assert_eq!(
-            rows(&mut postgres, "select * from pg_publication_tables where pubname = 'supabase_realtime'").await,
+            rows(&mut postgres, "select * from pg_publication_tables where pubname = 'supabase_realtime'")
+                .await,
             ["supabase_realtime|public|t|{id}|∅"]
         );
     }

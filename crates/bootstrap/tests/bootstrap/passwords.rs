@@ -8,7 +8,9 @@ use crate::{options, rows, value};
 #[tokio::test]
 async fn a_changed_password_is_applied_at_the_next_start_and_never_logged() {
     for server in servers() {
-        let cluster = Cluster::with_settings(server, &[("log_statement", "all"), ("log_min_duration_statement", "0")]).await;
+        let cluster =
+            Cluster::with_settings(server, &[("log_statement", "all"), ("log_min_duration_statement", "0")])
+                .await;
         let config = cluster.config("supabase_admin", "postgres");
         let mut options = options();
         options.passwords = Passwords::shared("first-secret");
@@ -24,19 +26,19 @@ async fn a_changed_password_is_applied_at_the_next_start_and_never_logged() {
         assert_eq!(apply(&config, &options).await.unwrap().passwords, ["authenticator"]);
 
         let mut admin = cluster.connect("supabase_admin", "postgres").await;
-        assert_eq!(
-            value(
-                &mut admin,
-                "select count(*) from pg_authid where rolpassword like 'SCRAM-SHA-256$4096:%' and rolname = 'authenticator'"
-            )
-            .await,
-            "1"
-        );
         let log = cluster.log();
         assert!(log.contains("advisory_lock"), "statements are logged at all");
         for secret in ["first-secret", "second-secret", "third-secret", "fourth-secret", "SCRAM-SHA-256"] {
             assert!(!log.contains(secret), "{secret} is in the log");
         }
+        assert_eq!(
+            value(
+                &mut admin,
+                "select count(*) from pg_authid where rolpassword like 'SCRAM-SHA-2__$4096:%' and rolname = 'authenticator'"
+            )
+            .await,
+            "1"
+        );
         let statements = rows(&mut admin, "select query from extensions.pg_stat_statements").await.join("\n");
         for secret in ["third-secret", "SCRAM-SHA-256"] {
             assert!(!statements.contains(secret), "{secret} is in pg_stat_statements");
@@ -60,11 +62,16 @@ async fn the_owner_of_a_server_keeps_their_own_password() {
             warnings.next().unwrap(),
             "role postgres is a superuser of this server and stays one: migrations and SQL of users run with all rights"
         );
-        assert!(warnings.next().unwrap().starts_with("the password of role postgres is not the configured one"));
+        assert!(
+            warnings.next().unwrap().starts_with("the password of role postgres is not the configured one")
+        );
         assert_eq!(warnings.next(), None);
 
         let mut postgres = cluster.connect("postgres", "postgres").await;
-        assert_eq!(value(&mut postgres, "select rolsuper from pg_roles where rolname = 'postgres'").await, "t");
+        assert_eq!(
+            value(&mut postgres, "select rolsuper from pg_roles where rolname = 'postgres'").await,
+            "t"
+        );
         assert_eq!(bootstrap::check(&config, &own).await.unwrap().differences, []);
     }
 }
