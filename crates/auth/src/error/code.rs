@@ -1,0 +1,90 @@
+//! The service's error codes: what clients compare against.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
+        /// A documented error code. Clients match on its text.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)] // each variant is its text, and the texts are the public contract
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl ErrorCode {
+            /// The text on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    AnonymousProviderDisabled = "anonymous_provider_disabled",
+    BadCodeVerifier = "bad_code_verifier",
+    BadJson = "bad_json",
+    BadJwt = "bad_jwt",
+    CaptchaFailed = "captcha_failed",
+    Conflict = "conflict",
+    EmailAddressInvalid = "email_address_invalid",
+    EmailAddressNotAuthorized = "email_address_not_authorized",
+    EmailConflictIdentityNotDeletable = "email_conflict_identity_not_deletable",
+    EmailExists = "email_exists",
+    EmailNotConfirmed = "email_not_confirmed",
+    EmailProviderDisabled = "email_provider_disabled",
+    FlowStateExpired = "flow_state_expired",
+    FlowStateNotFound = "flow_state_not_found",
+    IdentityNotFound = "identity_not_found",
+    InsufficientAal = "insufficient_aal",
+    InvalidCredentials = "invalid_credentials",
+    ManualLinkingDisabled = "manual_linking_disabled",
+    MfaFactorNotFound = "mfa_factor_not_found",
+    NoAuthorization = "no_authorization",
+    NotAdmin = "not_admin",
+    OtpDisabled = "otp_disabled",
+    OtpExpired = "otp_expired",
+    OverEmailSendRateLimit = "over_email_send_rate_limit",
+    OverRequestRateLimit = "over_request_rate_limit",
+    OverSmsSendRateLimit = "over_sms_send_rate_limit",
+    PhoneExists = "phone_exists",
+    PhoneNotConfirmed = "phone_not_confirmed",
+    PhoneProviderDisabled = "phone_provider_disabled",
+    ProviderDisabled = "provider_disabled",
+    ReauthenticationNeeded = "reauthentication_needed",
+    ReauthenticationNotValid = "reauthentication_not_valid",
+    RefreshTokenAlreadyUsed = "refresh_token_already_used",
+    RefreshTokenNotFound = "refresh_token_not_found",
+    RequestEntityTooLarge = "request_entity_too_large",
+    RequestTimeout = "request_timeout",
+    SamePassword = "same_password",
+    SamlProviderDisabled = "saml_provider_disabled",
+    SessionExpired = "session_expired",
+    SessionNotFound = "session_not_found",
+    SignupDisabled = "signup_disabled",
+    SingleIdentityNotDeletable = "single_identity_not_deletable",
+    SmsSendFailed = "sms_send_failed",
+    UnexpectedFailure = "unexpected_failure",
+    Unknown = "unknown",
+    UserAlreadyExists = "user_already_exists",
+    UserBanned = "user_banned",
+    UserNotFound = "user_not_found",
+    UserSsoManaged = "user_sso_managed",
+    ValidationFailed = "validation_failed",
+    WeakPassword = "weak_password",
+    Web3ProviderDisabled = "web3_provider_disabled",
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,134 @@
+//! The way in and out: every request passes here before routing and every answer after it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::{ALLOW, ORIGIN};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use tower::ServiceExt;
+
+use super::{RequestContext, cors};
+use crate::State;
+use crate::error::{Error, ErrorCode, Pending, render};
+
+/// Leaf routes of the original's router: with a slash behind them they don't exist. All others are
+/// mounted sub-routers there, which answer with and without it.
+const LEAVES: [&str; 13] = [
+    "/health",
+    "/.well-known/jwks.json",
+    "/settings",
+    "/authorize",
+    "/invite",
+    "/recover",
+    "/resend",
+    "/magiclink",
+    "/otp",
+    "/token",
+    "/logout",
+    "/admin/generate_link",
+    "/sso/saml/metadata",
+];
+
+/// Puts the surroundings around the routes.
+pub(crate) fn front(state: State, routes: Router) -> Router {
+    let service = tower::service_fn(move |request: Request| {
+        let (state, routes) = (state.clone(), routes.clone());
+        async move { Ok::<_, Infallible>(serve(&state, routes, request).await) }
+    });
+    Router::new().fallback_service(service)
+}
+
+async fn serve(state: &State, routes: Router, mut request: Request) -> Response {
+    let config = state.config();
+    if cors::is_preflight(request.method(), request.headers()) {
+        return cors::preflight(request.headers(), &config.cors_allowed_headers);
+    }
+    let context = Arc::new(RequestContext::new(&request, config));
+    let started = Instant::now();
+    adjust(&mut request);
+    request.extensions_mut().insert(context.clone());
+
+    let answer = routes.oneshot(request);
+    let answer = match config.max_request_duration {
+        limit if limit.is_zero() => answer.await,
+        // The abandoned handler is dropped where it waits: its transaction is rolled back.
+        limit => match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(axum::response::IntoResponse::into_response(Error::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorCode::RequestTimeout,
+                "Processing this request timed out, please retry after a moment.",
+            ))),
+        },
+    };
+    let Ok(answer) = answer;
+    let mut response = finish(answer, &context);
+    cors::mark(response.headers_mut(), context.headers.contains_key(ORIGIN), &context.method);
+    record(&context, &response, started);
+    response
+}
+
+/// Makes our router see the request as the original's would.
+fn adjust(request: &mut Request) {
+    // axum answers HEAD with GET's handler; the original has no HEAD at all. No route has TRACE.
+    if request.method() == Method::HEAD {
+        *request.method_mut() = Method::TRACE;
+    }
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !LEAVES.contains(path))
+    else {
+        return;
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    if let Ok(target) = target.parse::<Uri>() {
+        *request.uri_mut() = target;
+    }
+}
+
+/// Turns an error that a handler returned into its wire form.
+fn finish(answer: Response, context: &RequestContext) -> Response {
+    let Some(Pending(error)) = answer.extensions().get::<Pending>() else {
+        return answer;
+    };
+    let mut response = render(error, context);
+    if matches!(**error, Error::MethodNotAllowed) {
+        let allowed = answer.headers().get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        for method in allowed.split(',').map(str::trim).filter(|method| !matches!(*method, "" | "HEAD")) {
+            if let Ok(value) = HeaderValue::from_str(method) {
+                response.headers_mut().append(ALLOW, value);
+            }
+        }
+    }
+    response
+}
+
+fn record(context: &RequestContext, response: &Response<Body>, started: Instant) {
+    let status = response.status().as_u16();
+    metrics::counter!("auth_http_requests_total", "method" => context.method.to_string(), "status" => status.to_string())
+        .increment(1);
+    if context.path == "/health" {
+        return;
+    }
+    let grant_type = if context.path == "/token" { context.query.get("grant_type") } else { "" };
+    let error_code = response.headers().get("x-sb-error-code").and_then(|value| value.to_str().ok());
+    tracing::info!(
+        component = "api",
+        method = %context.method,
+        path = %context.path,
+        remote_addr = %context.ip,
+        grant_type,
+        request_id = %context.id,
+        status,
+        duration = started.elapsed().as_nanos() as u64,
+        error_code = error_code.unwrap_or_default(),
+        "request completed"
+    );
+}

@@ -1,0 +1,334 @@
+//! Codes and links that are sent out: made, stored as hashes, checked once, forgotten.
+
+use std::time::Duration;
+
+use database::Connection;
+use subtle::ConstantTimeEq;
+
+use crate::State;
+use crate::error::{Cause, Error, ErrorCode, Result, Step};
+use crate::http::RequestContext;
+use crate::json::Timestamp;
+use crate::mail::{self, DeliveryError, MessageKind, Outgoing, TextMessage};
+use crate::pkce::{self, Flow};
+use crate::random;
+use crate::store::one_time_tokens::{self, Kind};
+use crate::store::users::{self, Column};
+use crate::user::User;
+
+/// Whether a code that was typed in is the one that was sent, and still valid.
+pub(crate) fn is_valid(actual: &str, expected: &str, sent_at: Option<Timestamp>, lifetime: i64) -> bool {
+    let Some(sent_at) = sent_at.filter(|_| !expected.is_empty()) else { return false };
+    // A code can be typed in even if its link belongs to a PKCE flow.
+    let expected = expected.strip_prefix(pkce::PREFIX).unwrap_or(expected);
+    let equal = bool::from(actual.as_bytes().ct_eq(expected.as_bytes()));
+    equal && !is_expired(Some(sent_at), lifetime)
+}
+
+/// Whether a code sent then is too old now. One that was never sent is.
+pub(crate) fn is_expired(sent_at: Option<Timestamp>, lifetime: i64) -> bool {
+    sent_at.is_none_or(|sent_at| Timestamp::now() > sent_at.plus_seconds(lifetime))
+}
+
+fn frequency(code: ErrorCode, sent_at: Timestamp, pause: Duration) -> Error {
+    let left = (sent_at.plus(pause).0 - Timestamp::now().0).num_seconds();
+    Error::too_many(code, format!("For security purposes, you can only request this after {left} seconds."))
+}
+
+fn not_too_often(state: &State, sent_at: Option<Timestamp>) -> Result<()> {
+    let pause = state.config().smtp.max_frequency;
+    match sent_at {
+        Some(sent_at) if sent_at.plus(pause) > Timestamp::now() => {
+            Err(frequency(ErrorCode::OverEmailSendRateLimit, sent_at, pause))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A fresh code for an address and the hash that is stored of it.
+fn mint(state: &State, address: &str, flow: Flow<'_>) -> (String, String) {
+    let code = random::code(state.config().mailer.otp_length);
+    let hash = pkce::prefixed(random::token_hash(address, &code), flow);
+    (code, hash)
+}
+
+/// Asks a new user to confirm the address.
+pub(crate) async fn send_confirmation(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &mut User,
+    flow: Flow<'_>,
+) -> Result<()> {
+    const FAILURE: &str = "Error sending confirmation email";
+    not_too_often(state, user.confirmation_sent_at)?;
+    let address = user.email.clone();
+    let (code, hash) = mint(state, &address, flow);
+    mail::permit(state, &address)?;
+    let kind = MessageKind::Confirmation;
+    mail::send(
+        state,
+        request,
+        user,
+        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
+        FAILURE,
+    )
+    .await?;
+    user.tokens.confirmation = hash;
+    user.confirmation_sent_at = Some(Timestamp::now());
+    users::update(db, user, &[Column::ConfirmationToken, Column::ConfirmationSentAt]).await.step(FAILURE)?;
+    store(db, user, &address, Kind::Confirmation).await.step(FAILURE)
+}
+
+/// Invites somebody. Invitations may follow each other without a pause.
+pub(crate) async fn send_invite(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &mut User,
+) -> Result<()> {
+    const FAILURE: &str = "Error inviting user";
+    let address = user.email.clone();
+    let (code, hash) = mint(state, &address, None);
+    mail::permit(state, &address)?;
+    let invite = Outgoing { kind: MessageKind::Invite, to: &address, code: &code, token_hash: &hash };
+    mail::send(state, request, user, invite, "Error sending invite email").await?;
+    user.tokens.confirmation = hash;
+    let now = Timestamp::now();
+    user.invited_at = Some(now);
+    user.confirmation_sent_at = Some(now);
+    let columns = [Column::ConfirmationToken, Column::ConfirmationSentAt, Column::InvitedAt];
+    users::update(db, user, &columns).await.step(FAILURE)?;
+    store(db, user, &address, Kind::Confirmation).await.step(FAILURE)
+}
+
+/// Sends a link to set a new password, or one that signs in: they share the token and its pause.
+pub(crate) async fn send_recovery(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &mut User,
+    kind: MessageKind,
+    flow: Flow<'_>,
+) -> Result<()> {
+    let failure = match kind {
+        MessageKind::MagicLink => "Error sending magic link email",
+        _ => "Error sending recovery email",
+    };
+    not_too_often(state, user.recovery_sent_at)?;
+    let address = user.email.clone();
+    let (code, hash) = mint(state, &address, flow);
+    mail::permit(state, &address)?;
+    mail::send(
+        state,
+        request,
+        user,
+        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
+        failure,
+    )
+    .await?;
+    user.tokens.recovery = hash;
+    user.recovery_sent_at = Some(Timestamp::now());
+    users::update(db, user, &[Column::RecoveryToken, Column::RecoverySentAt]).await.step(failure)?;
+    store(db, user, &address, Kind::Recovery).await.step(failure)
+}
+
+/// Sends a nonce to somebody who is signed in.
+pub(crate) async fn send_reauthentication(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &mut User,
+) -> Result<()> {
+    const FAILURE: &str = "Error sending reauthentication email";
+    not_too_often(state, user.reauthentication_sent_at)?;
+    let address = user.email.clone();
+    let (code, hash) = mint(state, &address, None);
+    mail::permit(state, &address)?;
+    let kind = MessageKind::Reauthentication;
+    mail::send(
+        state,
+        request,
+        user,
+        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
+        FAILURE,
+    )
+    .await?;
+    user.tokens.reauthentication = hash;
+    user.reauthentication_sent_at = Some(Timestamp::now());
+    let columns = [Column::ReauthenticationToken, Column::ReauthenticationSentAt];
+    users::update(db, user, &columns).await.step(FAILURE)?;
+    store(db, user, &address, Kind::Reauthentication).await.step(FAILURE)
+}
+
+/// Asks the new address, and the present one if changes are to be secure, to agree to a change.
+pub(crate) async fn send_email_change(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &mut User,
+    new_address: &str,
+    flow: Flow<'_>,
+) -> Result<()> {
+    const FAILURE: &str = "Error sending email change email";
+    not_too_often(state, user.email_change_sent_at)?;
+    let config = state.config();
+    let address = user.email.clone();
+    let secure = config.mailer.secure_email_change_enabled && !address.is_empty();
+    let (new_code, new_hash) = mint(state, new_address, flow);
+    mail::permit(state, new_address)?;
+    user.email_change = new_address.to_owned();
+    let kind = MessageKind::EmailChange;
+    if secure {
+        mail::authorized(&config.external.authorized_addresses, &address)?;
+        let (code, hash) = mint(state, &address, flow);
+        let mail = Outgoing { kind, to: &address, code: &code, token_hash: &hash };
+        mail::send(state, request, user, mail, FAILURE).await?;
+        user.tokens.email_change_current = hash;
+    }
+    let mail = Outgoing { kind, to: new_address, code: &new_code, token_hash: &new_hash };
+    mail::send(state, request, user, mail, FAILURE).await?;
+    user.tokens.email_change_new = new_hash;
+    user.tokens.email_change_status = 0;
+    user.email_change_sent_at = Some(Timestamp::now());
+    let columns = [
+        Column::EmailChangeTokenCurrent,
+        Column::EmailChangeTokenNew,
+        Column::EmailChange,
+        Column::EmailChangeSentAt,
+        Column::EmailChangeConfirmStatus,
+    ];
+    users::update(db, user, &columns).await.step(FAILURE)?;
+    if !user.tokens.email_change_current.is_empty() {
+        store(db, user, &address, Kind::EmailChangeCurrent).await.step(FAILURE)?;
+    }
+    store(db, user, new_address, Kind::EmailChangeNew).await.step(FAILURE)
+}
+
+/// Stores the hash that the user's row holds where links find it.
+pub(crate) async fn store(
+    db: &mut Connection,
+    user: &User,
+    relates_to: &str,
+    kind: Kind,
+) -> crate::store::Result<()> {
+    let hash = match kind {
+        Kind::Confirmation => &user.tokens.confirmation,
+        Kind::Reauthentication => &user.tokens.reauthentication,
+        Kind::Recovery => &user.tokens.recovery,
+        Kind::EmailChangeNew => &user.tokens.email_change_new,
+        Kind::EmailChangeCurrent => &user.tokens.email_change_current,
+        Kind::PhoneChange => &user.tokens.phone_change,
+    };
+    one_time_tokens::replace(db, user.id, relates_to, hash, kind).await
+}
+
+/// What a text message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextPurpose {
+    Confirmation,
+    PhoneChange,
+    Reauthentication,
+}
+
+/// Sends a code to a number. Returns the provider's id of the message; empty if it gives none.
+pub(crate) async fn send_text(
+    db: &mut Connection,
+    state: &State,
+    user: &mut User,
+    phone: &str,
+    purpose: TextPurpose,
+    channel: &str,
+) -> Result<String> {
+    let config = state.config();
+    let sent_at = match purpose {
+        TextPurpose::Confirmation => user.confirmation_sent_at,
+        TextPurpose::PhoneChange => user.phone_change_sent_at,
+        TextPurpose::Reauthentication => user.reauthentication_sent_at,
+    };
+    let now = Timestamp::now();
+    let pause = config.sms.max_frequency;
+    if let Some(sent_at) = sent_at.filter(|sent_at| sent_at.plus(pause) >= now) {
+        return Err(frequency(ErrorCode::OverSmsSendRateLimit, sent_at, pause));
+    }
+    let (code, message_id) = match config.sms.test_code(phone, now.0) {
+        Some(code) => (code.to_owned(), "test-otp".to_owned()),
+        None => {
+            if !config.sms.autoconfirm && !state.limits().text() {
+                return Err(Error::too_many(ErrorCode::OverSmsSendRateLimit, "SMS rate limit exceeded"));
+            }
+            let code = random::code(config.sms.otp_length);
+            // The original forgets the provider's id of a message that it really sent.
+            transmit(state, phone, &code, purpose, channel).await?;
+            (code, String::new())
+        }
+    };
+    let hash = random::token_hash(phone, &code);
+    let (columns, kind, relates_to): (&[Column], Kind, String) = match purpose {
+        TextPurpose::Confirmation => {
+            user.tokens.confirmation = hash;
+            user.confirmation_sent_at = Some(now);
+            (&[Column::ConfirmationToken, Column::ConfirmationSentAt], Kind::Confirmation, user.phone.clone())
+        }
+        TextPurpose::PhoneChange => {
+            user.phone_change = phone.to_owned();
+            user.tokens.phone_change = hash;
+            user.phone_change_sent_at = Some(now);
+            (
+                &[Column::PhoneChange, Column::PhoneChangeToken, Column::PhoneChangeSentAt],
+                Kind::PhoneChange,
+                phone.to_owned(),
+            )
+        }
+        TextPurpose::Reauthentication => {
+            user.tokens.reauthentication = hash;
+            user.reauthentication_sent_at = Some(now);
+            (
+                &[Column::ReauthenticationToken, Column::ReauthenticationSentAt],
+                Kind::Reauthentication,
+                user.phone.clone(),
+            )
+        }
+    };
+    users::update(db, user, columns).await?;
+    store(db, user, &relates_to, kind).await.step("error creating one time token")?;
+    Ok(message_id)
+}
+
+async fn transmit(state: &State, phone: &str, code: &str, purpose: TextPurpose, channel: &str) -> Result<()> {
+    let provider = &state.config().sms.provider;
+    if !matches!(provider.as_str(), "twilio" | "twilio_verify" | "messagebird" | "textlocal" | "vonage") {
+        let reason = format!("sms Provider {provider} could not be found");
+        return Err(Error::internal("Unable to get SMS provider").because(Cause::Other(reason.into())));
+    }
+    let message = TextMessage { phone: phone.to_owned(), code: code.to_owned(), channel: channel.to_owned() };
+    let sent = match state.delivery() {
+        Some(delivery) => delivery.text(message).await.map(|_| ()),
+        None => Err(DeliveryError("this build cannot send text messages yet".into())),
+    };
+    let purpose = match purpose {
+        TextPurpose::Confirmation => "confirmation",
+        TextPurpose::PhoneChange => "phone_change",
+        TextPurpose::Reauthentication => "reauthentication",
+    };
+    sent.map_err(|error| {
+        let message = format!("Error sending {purpose} OTP to provider: {error}");
+        Error::unprocessable(ErrorCode::SmsSendFailed, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_valid_while_it_lives() {
+        let now = Some(Timestamp::now());
+        assert!(is_valid("hash", "hash", now, 60));
+        assert!(is_valid("hash", "pkce_hash", now, 60));
+        assert!(!is_valid("hash", "other", now, 60));
+        assert!(!is_valid("", "", now, 60));
+        assert!(!is_valid("hash", "hash", None, 60));
+        assert!(!is_valid("hash", "hash", Some(Timestamp::now().plus_seconds(-61)), 60));
+    }
+}

@@ -1,0 +1,99 @@
+//! The table of routes. Each file is one: what it takes, what it does, what it answers.
+
+mod admin_audit;
+mod admin_factors;
+mod admin_generate_link;
+mod admin_users_create;
+mod admin_users_delete;
+mod admin_users_list;
+mod admin_users_one;
+mod admin_users_update;
+mod health;
+mod invite;
+mod jwks;
+mod logout;
+mod magiclink;
+mod otp;
+mod reauthenticate;
+mod recover;
+mod resend;
+mod settings;
+mod signup;
+mod token;
+mod token_password;
+mod token_pkce;
+mod token_refresh;
+mod user_get;
+mod user_update;
+mod verify;
+
+use axum::Router;
+use axum::routing::{MethodRouter, any, delete, get, post, put};
+
+use crate::State;
+use crate::error::Error;
+use crate::http::{Admin, Caller};
+
+/// All routes. Paths that the original mounts as sub-routers are checked for credentials before
+/// anything else, so an unknown path or method below them tells nothing to strangers.
+pub(crate) fn table(state: State) -> Router {
+    let user = |methods: MethodRouter<State>| methods.fallback(user_method_not_allowed);
+    let admin = |methods: MethodRouter<State>| methods.fallback(admin_method_not_allowed);
+    let open = |methods: MethodRouter<State>| methods.fallback(method_not_allowed);
+    Router::new()
+        .route("/health", open(get(health::get)))
+        .route("/.well-known/jwks.json", open(get(jwks::get)))
+        .route("/settings", open(get(settings::get)))
+        .route("/signup", open(post(signup::post)))
+        .route("/token", open(post(token::post)))
+        .route("/verify", open(get(verify::get).post(verify::post)))
+        .route("/recover", open(post(recover::post)))
+        .route("/otp", open(post(otp::post)))
+        .route("/magiclink", open(post(magiclink::post)))
+        .route("/resend", open(post(resend::post)))
+        .route("/logout", open(post(logout::post)))
+        .route("/reauthenticate", user(get(reauthenticate::get)))
+        .route("/user", user(get(user_get::get).put(user_update::put)))
+        .route("/user/{*rest}", any(user_route_not_found))
+        .route("/invite", open(post(invite::post)))
+        .route("/admin/audit", admin(get(admin_audit::get)))
+        .route("/admin/users", admin(get(admin_users_list::get).post(admin_users_create::post)))
+        .route(
+            "/admin/users/{user_id}",
+            admin(get(admin_users_one::get).put(admin_users_update::put).delete(admin_users_delete::delete)),
+        )
+        .route("/admin/users/{user_id}/factors", admin(get(admin_factors::list)))
+        .route(
+            "/admin/users/{user_id}/factors/{factor_id}",
+            admin(put(admin_factors::update).merge(delete(admin_factors::remove))),
+        )
+        .route("/admin/generate_link", admin(post(admin_generate_link::post)))
+        .route("/admin", any(admin_route_not_found))
+        .route("/admin/{*rest}", any(admin_route_not_found))
+        .fallback(route_not_found)
+        .with_state(state)
+}
+
+async fn route_not_found() -> Error {
+    Error::RouteNotFound
+}
+
+async fn method_not_allowed() -> Error {
+    Error::MethodNotAllowed
+}
+
+async fn user_route_not_found(_: Caller) -> Error {
+    Error::RouteNotFound
+}
+
+async fn user_method_not_allowed(_: Caller) -> Error {
+    Error::MethodNotAllowed
+}
+
+async fn admin_route_not_found(_: Admin) -> Error {
+    Error::RouteNotFound
+}
+
+async fn admin_method_not_allowed(_: Admin) -> Error {
+    Error::MethodNotAllowed
+}

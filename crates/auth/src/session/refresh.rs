@@ -1,0 +1,215 @@
+//! Refresh tokens: rotation, reuse and its detection.
+//!
+//! Each refresh revokes the presented token and hands out its successor in the same session. The
+//! token's and the session's rows are locked while that happens, without waiting: who finds them
+//! locked lets go of its connection and tries again a little later. Of several requests with one
+//! token the first rotates it; the others then present the parent of the active token and are given
+//! that active token, so that a client whose answer was lost, or that refreshed twice, goes on.
+
+use std::time::Duration;
+
+use database::{Connection, TransactionOptions};
+use rand::RngExt;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Expiry, Session, TokenResponse};
+use crate::State;
+use crate::audit::{self, Action};
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::RequestContext;
+use crate::json::Timestamp;
+use crate::random;
+use crate::store;
+use crate::store::refresh_tokens::RefreshToken;
+use crate::store::users::Column;
+use crate::user::User;
+
+/// How long a request waits for others with the same token or session.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A try at refreshing.
+enum Attempt {
+    Done(Box<TokenResponse>),
+    /// Somebody else holds a row that is needed.
+    Busy,
+}
+
+/// Exchanges a refresh token for new tokens.
+pub(crate) async fn refresh(state: &State, request: &RequestContext, token: &str) -> Result<TokenResponse> {
+    if token.is_empty() {
+        return Err(Error::OAuth { error: "invalid_request", description: "refresh_token required".into() });
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match attempt(state, request, token).await? {
+            Attempt::Done(response) => return Ok(*response),
+            Attempt::Busy => {
+                let pause = rand::rng().random_range(10..30);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        }
+    }
+    Err(Error::new(
+        http::StatusCode::CONFLICT,
+        ErrorCode::Conflict,
+        "Too many concurrent token refresh requests on the same session or refresh token",
+    ))
+}
+
+async fn attempt(state: &State, request: &RequestContext, presented: &str) -> Result<Attempt> {
+    let config = state.config();
+    let mut connection = state.database().await?;
+    let mut transaction = connection.begin(TransactionOptions::default()).await?;
+    let db = transaction.connection();
+
+    let Some(token) = store::refresh_tokens::find_and_lock(db, presented).await? else {
+        return match store::refresh_tokens::find(db, presented).await? {
+            Some(_) => Ok(Attempt::Busy),
+            None => Err(not_found()),
+        };
+    };
+    let user_id: Uuid = token.user_id.parse().map_err(|_| not_found())?;
+    let user = store::users::by_id(db, user_id).await?.ok_or_else(not_found)?;
+    if user.is_banned() {
+        return Err(Error::bad_request(ErrorCode::UserBanned, "Invalid Refresh Token: User Banned"));
+    }
+    let Some(session) = session_of(db, &token).await? else {
+        store::refresh_tokens::delete(db, token.id).await?;
+        transaction.commit().await?;
+        return Err(Error::bad_request(
+            ErrorCode::SessionNotFound,
+            "Invalid Refresh Token: No Valid Session Found",
+        ));
+    };
+    let now = Timestamp::now();
+    session.check(&config.sessions, now, Some(token.updated_at), user.highest_aal()).map_err(expired)?;
+    if !store::sessions::try_lock(db, session.id).await? {
+        return Ok(Attempt::Busy);
+    }
+    if session.oauth_client_id.is_some_and(|client| !client.is_nil()) {
+        return Err(Error::OAuth {
+            error: "invalid_client",
+            description: "Client authentication required for OAuth session".into(),
+        });
+    }
+    if config.sessions.single_per_user {
+        if !store::users::try_lock(db, user.id).await? {
+            return Ok(Attempt::Busy);
+        }
+        refuse_if_superseded(db, state, &user, &session, &token, now).await?;
+    }
+
+    let successor = match token.revoked {
+        false => None,
+        true => match reuse(db, state, &session, &token).await? {
+            Reuse::Active(active) => Some(active),
+            Reuse::WithinInterval => None,
+            Reuse::Abuse => {
+                if config.security.refresh_token_rotation_enabled {
+                    store::refresh_tokens::revoke_family(db, session.id).await?;
+                }
+                transaction.commit().await?;
+                tracing::warn!(token_id = token.id, user_id = %user.id, "possible abuse: a revoked refresh token was used again");
+                return Err(Error::bad_request(
+                    ErrorCode::RefreshTokenAlreadyUsed,
+                    "Invalid Refresh Token: Already Used",
+                ));
+            }
+        },
+    };
+
+    audit::record(db, state, request, &user, Action::TokenRefreshed, None).await?;
+    let (user, successor) = match successor {
+        Some(active) => (user, active),
+        None => swap(db, state, request, user, &session, &token).await?,
+    };
+    let response = TokenResponse::new(state, user, &session, successor)?;
+    store::sessions::update_refresh(db, session.id, Timestamp::now(), request.user_agent(), request.ip())
+        .await?;
+    transaction.commit().await?;
+    Ok(Attempt::Done(Box::new(response)))
+}
+
+async fn session_of(db: &mut Connection, token: &RefreshToken) -> Result<Option<Session>> {
+    match token.session_id.filter(|id| !id.is_nil()) {
+        Some(id) => Ok(store::sessions::by_id(db, id).await?),
+        None => Ok(None),
+    }
+}
+
+/// Revokes a token and writes its successor.
+async fn swap(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    mut user: User,
+    session: &Session,
+    token: &RefreshToken,
+) -> Result<(User, String)> {
+    audit::record(db, state, request, &user, Action::TokenRevoked, None).await?;
+    store::refresh_tokens::revoke(db, token.id).await?;
+    let successor = random::refresh_token();
+    store::refresh_tokens::insert(db, &successor, user.id, Some(&token.token), session.id).await?;
+    store::users::update(db, &mut user, &[Column::LastSignInAt]).await?;
+    Ok((user, successor))
+}
+
+/// What the use of a revoked token means.
+enum Reuse {
+    /// It is the parent of the active token, which is handed out again.
+    Active(String),
+    /// It was revoked only a moment ago.
+    WithinInterval,
+    /// Neither: two parties hold the same token.
+    Abuse,
+}
+
+async fn reuse(db: &mut Connection, state: &State, session: &Session, token: &RefreshToken) -> Result<Reuse> {
+    if let Some(active) = store::refresh_tokens::active(db, session.id).await?
+        && active.parent == token.token
+    {
+        return Ok(Reuse::Active(active.token));
+    }
+    let until = token.updated_at.plus_seconds(state.config().security.refresh_token_reuse_interval);
+    Ok(if Timestamp::now() > until { Reuse::Abuse } else { Reuse::WithinInterval })
+}
+
+/// Of a user's valid sessions with one tag only the one refreshed last goes on.
+async fn refuse_if_superseded(
+    db: &mut Connection,
+    state: &State,
+    user: &User,
+    session: &Session,
+    token: &RefreshToken,
+    now: Timestamp,
+) -> Result<()> {
+    let limits = &state.config().sessions;
+    let ours = session.last_refreshed_at(Some(token.updated_at));
+    let superseded = store::sessions::of_user(db, user.id).await?.iter().any(|other| {
+        other.id != session.id
+            && other.check(limits, now, None, user.highest_aal()).is_ok()
+            && other.tag(&limits.tags) == session.tag(&limits.tags)
+            && other.last_refreshed_at(None) > ours
+    });
+    if superseded {
+        return Err(Error::bad_request(
+            ErrorCode::SessionExpired,
+            "Invalid Refresh Token: Session Expired (Revoked by Newer Login)",
+        ));
+    }
+    Ok(())
+}
+
+fn not_found() -> Error {
+    Error::bad_request(ErrorCode::RefreshTokenNotFound, "Invalid Refresh Token: Refresh Token Not Found")
+}
+
+fn expired(expiry: Expiry) -> Error {
+    let message = match expiry {
+        Expiry::Over => "Invalid Refresh Token: Session Expired",
+        Expiry::Inactive => "Invalid Refresh Token: Session Expired (Inactivity)",
+        Expiry::LowAal => "Invalid Refresh Token: Session Expired (Low AAL: User Needs MFA Verification)",
+    };
+    Error::bad_request(ErrorCode::SessionExpired, message)
+}

@@ -1,0 +1,77 @@
+//! The beginning of a session.
+
+use database::Connection;
+use serde::Serialize;
+
+use super::{Method, MethodUsed, Session, access_token};
+use crate::State;
+use crate::error::{Result, Step, WeakPassword};
+use crate::http::RequestContext;
+use crate::json::Timestamp;
+use crate::random;
+use crate::store;
+use crate::store::users::Column;
+use crate::user::User;
+
+/// The answer to every sign-in and refresh. Fields are in the order of the answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenResponse {
+    pub(crate) access_token: String,
+    pub(crate) token_type: &'static str,
+    pub(crate) expires_in: i64,
+    pub(crate) expires_at: i64,
+    pub(crate) refresh_token: String,
+    pub(crate) user: User,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) provider_token: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) provider_refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weak_password: Option<WeakPassword>,
+}
+
+impl TokenResponse {
+    pub(super) fn new(state: &State, user: User, session: &Session, refresh_token: String) -> Result<Self> {
+        let (access_token, expires_at) = access_token::issue(state, &user, session)?;
+        Ok(Self {
+            access_token,
+            token_type: "bearer",
+            expires_in: state.config().jwt.exp,
+            expires_at,
+            refresh_token,
+            user,
+            provider_token: String::new(),
+            provider_refresh_token: String::new(),
+            weak_password: None,
+        })
+    }
+}
+
+/// Begins a session of a user who has proved who they are. Runs in the caller's transaction.
+pub(crate) async fn sign_in(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    mut user: User,
+    method: Method,
+) -> Result<TokenResponse> {
+    let mut session = Session::new(user.id);
+    let refresh_token = random::refresh_token();
+    user.last_sign_in_at = Some(Timestamp::now());
+    grant(db, request, &mut user, &session, &refresh_token).await.step("Database error granting user")?;
+    store::amr::add(db, session.id, method).await?;
+    session.amr.push(MethodUsed { method: method.as_str().to_owned(), at: Timestamp::now() });
+    TokenResponse::new(state, user, &session, refresh_token)
+}
+
+async fn grant(
+    db: &mut Connection,
+    request: &RequestContext,
+    user: &mut User,
+    session: &Session,
+    refresh_token: &str,
+) -> store::Result<()> {
+    store::sessions::insert(db, session, request.user_agent(), request.ip()).await?;
+    store::refresh_tokens::insert(db, refresh_token, user.id, None, session.id).await?;
+    store::users::update(db, user, &[Column::LastSignInAt]).await
+}

@@ -1,0 +1,16 @@
+//! The tables of schema `auth`, one file a table.
+//!
+//! Every function takes the connection it runs on, so that the caller decides about transactions.
+
+pub(crate) mod amr;
+pub(crate) mod audit;
+pub(crate) mod factors;
+pub(crate) mod flow_states;
+pub(crate) mod identities;
+pub(crate) mod one_time_tokens;
+pub(crate) mod refresh_tokens;
+pub(crate) mod sessions;
+pub(crate) mod users;
+
+/// Results of the database, not yet an answer to anybody.
+pub(crate) type Result<T> = std::result::Result<T, database::Error>;
