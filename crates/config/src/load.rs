@@ -135,6 +135,12 @@ impl Config {
         Config::assemble(flags, cwd, root, config_file, environment, read.file, read.entries, notices)
     }
 
+    /// The project's folder: `--workdir`, `SUPABASE_WORKDIR`, or the nearest above `cwd`.
+    pub fn find_root(flags: &Flags, process: &Environment, cwd: &Path) -> Result<PathBuf, ConfigError> {
+        let workdir = flags.workdir.clone().or_else(|| process.get("SUPABASE_WORKDIR").map(PathBuf::from));
+        Paths::find_root(workdir.as_deref(), cwd)
+    }
+
     #[allow(clippy::too_many_arguments)] // the sources, each used once
     fn assemble(
         flags: &Flags,

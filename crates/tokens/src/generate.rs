@@ -42,6 +42,13 @@ pub fn random_text(bytes: usize) -> Result<String, GenerateError> {
     Ok(URL_SAFE_NO_PAD.encode(buffer))
 }
 
+/// Hexadecimal text of `bytes` random bytes.
+pub fn random_hex(bytes: usize) -> Result<String, GenerateError> {
+    let mut buffer = vec![0; bytes];
+    rand::fill(&mut buffer)?;
+    Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A shared secret of 64 characters (384 bits), without characters that a shell or a URL minds.
 pub fn secret() -> Result<String, GenerateError> {
     random_text(48)

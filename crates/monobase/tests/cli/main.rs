@@ -1,0 +1,8 @@
+//! The command line as a script meets it: the real binary, its output and its exit codes.
+
+#![allow(clippy::unwrap_used)]
+
+mod configuration;
+mod keys;
+mod support;
+mod usage;
