@@ -10,6 +10,9 @@ pub mod claim_path;
 pub mod config;
 pub mod error;
 pub mod parse;
+mod fuzzy;
+pub mod plan;
+pub mod sql;
 mod sqlstate;
 mod service;
 

@@ -9,6 +9,7 @@ pub mod load;
 pub mod relationships;
 pub mod routines;
 pub mod tables;
+pub mod view_keys;
 
 pub use relationships::{Cardinality, Junction, Link, Relationship};
 pub use routines::{Parameter, ReturnType, Routine, Volatility};

@@ -13,6 +13,8 @@ pub struct Table {
     pub description: Option<Box<str>>,
     /// Whether it is a view of either kind.
     pub is_view: bool,
+    /// Whether requests can name it.
+    pub offered: bool,
     /// Whether rows can be inserted.
     pub insertable: bool,
     /// Whether rows can be updated.
@@ -57,6 +59,7 @@ impl Table {
             name,
             description: None,
             is_view: false,
+            offered: true,
             insertable: false,
             updatable: false,
             deletable: false,

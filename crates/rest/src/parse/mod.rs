@@ -8,5 +8,6 @@ pub mod media;
 pub mod prefer;
 pub mod query;
 pub mod range;
+pub mod request;
 mod scan;
 mod select;

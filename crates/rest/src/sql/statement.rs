@@ -1,0 +1,247 @@
+//! The one statement that a request sends: it reads or changes rows, counts them, and builds the body.
+
+use crate::catalog::Routine;
+use crate::parse::media::{MediaType, PlanMedia};
+use crate::parse::prefer::Return;
+use crate::plan::{Body, CallReadPlan, MutateReadPlan, ReadNode, ReadPlan};
+use crate::sql::{Parameter, Sql, call as call_sql, mutate as mutate_sql, read as read_sql};
+
+/// The columns of the statement's one row. The body comes last, so that it can be passed on while it arrives.
+pub struct Columns;
+
+#[allow(missing_docs)]
+impl Columns {
+    pub const TOTAL: usize = 0;
+    pub const PAGE: usize = 1;
+    pub const HEADERS: usize = 2;
+    pub const STATUS: usize = 3;
+    pub const INSERTED: usize = 4;
+    pub const LOCATION: usize = 5;
+    pub const BODY: usize = 6;
+    /// Which columns are asked for in binary: the body, because a media handler may make any bytes.
+    pub const BINARY: [bool; 7] = [false, false, false, false, false, false, true];
+}
+
+/// A statement and its parameters.
+#[derive(Debug)]
+pub struct StatementText<'a> {
+    /// The text.
+    pub text: String,
+    /// The parameters.
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+impl<'a> From<Sql<'a>> for StatementText<'a> {
+    fn from(sql: Sql<'a>) -> Self {
+        Self { text: sql.text, parameters: sql.parameters }
+    }
+}
+
+/// A read.
+pub fn read<'a>(plan: &ReadPlan<'a>, exact: bool, count_limit: Option<i64>) -> StatementText<'a> {
+    let mut sql = Sql::new();
+    explain(&mut sql, &plan.media);
+    sql.push("WITH pgrst_source AS ( ");
+    read_sql::select(&mut sql, &plan.tree);
+    sql.push(" )");
+    if exact {
+        count_table(&mut sql, &plan.tree, count_limit);
+    }
+    sql.push(" SELECT ");
+    total(&mut sql, exact);
+    sql.push("pg_catalog.count(_postgrest_t) AS page_total, ");
+    settings(&mut sql);
+    sql.push("null AS response_inserted, null AS header, ");
+    body(&mut sql, plan.body, None, true);
+    sql.push(" AS body FROM ( SELECT * FROM pgrst_source ) _postgrest_t");
+    sql.into()
+}
+
+/// A change and the read of what was changed.
+pub fn mutate<'a>(plan: &MutateReadPlan<'a>, representation: Option<Return>) -> StatementText<'a> {
+    let mut sql = Sql::new();
+    explain(&mut sql, &plan.media);
+    sql.push("WITH pgrst_source AS (");
+    mutate_sql::change(&mut sql, &plan.change);
+    sql.push(") SELECT null AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ");
+    settings(&mut sql);
+    sql.push(if plan.change.counts_inserted() {
+        "nullif(current_setting('pgrst.inserted', true), '')::int AS response_inserted, "
+    } else {
+        "null AS response_inserted, "
+    });
+    match &plan.change {
+        crate::plan::MutatePlan::Insert(insert)
+            if representation == Some(Return::HeadersOnly) && !insert.primary_key.is_empty() =>
+        {
+            location(&mut sql, &insert.primary_key);
+        }
+        _ => {
+            sql.push("null AS header, ");
+        }
+    }
+    body(&mut sql, plan.body, None, false);
+    sql.push(" AS body FROM (");
+    if plan.body == Body::None {
+        // Nothing is read, so that nothing selected can fail.
+        sql.push("SELECT * FROM pgrst_source");
+    } else {
+        read_sql::select(&mut sql, &plan.tree);
+    }
+    sql.push(") _postgrest_t");
+    sql.into()
+}
+
+/// A call and the read of what was returned.
+pub fn call<'a>(plan: &CallReadPlan<'a>, exact: bool) -> StatementText<'a> {
+    let mut sql = Sql::new();
+    explain(&mut sql, &plan.media);
+    sql.push("WITH pgrst_source AS (");
+    call_sql::select(&mut sql, &plan.call);
+    sql.push(")");
+    if exact {
+        count_table(&mut sql, &plan.tree, None);
+    }
+    sql.push(" SELECT ");
+    total(&mut sql, exact);
+    sql.push(if plan.routine.returns.set {
+        "pg_catalog.count(_postgrest_t) AS page_total, "
+    } else {
+        "1 AS page_total, "
+    });
+    settings(&mut sql);
+    sql.push("null AS response_inserted, null AS header, ");
+    body(&mut sql, plan.body, Some(plan.routine), false);
+    sql.push(" AS body FROM (");
+    read_sql::select(&mut sql, &plan.tree);
+    sql.push(") _postgrest_t");
+    sql.into()
+}
+
+/// The planner's guess of how many rows a read has.
+pub fn explain_count<'a>(tree: &ReadNode<'a>) -> StatementText<'a> {
+    let mut sql = Sql::new();
+    sql.push("EXPLAIN (FORMAT JSON) ");
+    read_sql::count(&mut sql, tree);
+    sql.into()
+}
+
+fn explain(sql: &mut Sql<'_>, media: &MediaType) {
+    let MediaType::Plan(plan) = media else { return };
+    let PlanMedia { json, options, .. } = &**plan;
+    sql.push(if *json { "EXPLAIN (FORMAT JSON" } else { "EXPLAIN (FORMAT TEXT" });
+    for option in options {
+        sql.push(", ").push(option.word());
+    }
+    sql.push(") ");
+}
+
+fn count_table<'a>(sql: &mut Sql<'a>, tree: &ReadNode<'a>, limit: Option<i64>) {
+    sql.push(", pgrst_source_count AS (");
+    read_sql::count(sql, tree);
+    if let Some(limit) = limit {
+        sql.push(" LIMIT ").trusted(&limit.to_string());
+    }
+    sql.push(")");
+}
+
+fn total(sql: &mut Sql<'_>, exact: bool) {
+    sql.push(if exact {
+        "(SELECT pg_catalog.count(*) FROM pgrst_source_count) AS total_result_set, "
+    } else {
+        "null::bigint AS total_result_set, "
+    });
+}
+
+/// What the transaction wants the answer to be. A setting of an earlier transaction reads as empty, not as null.
+fn settings(sql: &mut Sql<'_>) {
+    sql.push(
+        "nullif(current_setting('response.headers', true), '') AS response_headers, \
+         nullif(current_setting('response.status', true), '') AS response_status, ",
+    );
+}
+
+/// The primary key of the one new row, as pairs.
+fn location(sql: &mut Sql<'_>, primary_key: &[&str]) {
+    sql.push(
+        "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (SELECT json_agg(json_build_array(cell.key, cell.value)) \
+         FROM (SELECT row_to_json(s) AS cells FROM pgrst_source s LIMIT 1) one, json_each_text(one.cells) cell \
+         WHERE cell.key IN (",
+    );
+    sql.list(primary_key, ", ", |sql, name| {
+        sql.literal(name);
+    });
+    sql.push(")) END AS header, ");
+}
+
+fn body<'a>(sql: &mut Sql<'a>, body: Body<'_>, routine: Option<&Routine>, source_is_output: bool) {
+    let scalar = routine.is_some_and(Routine::returns_scalar);
+    let row = if scalar || routine.is_some_and(Routine::returns_set_of_scalar) {
+        "_postgrest_t.pgrst_scalar"
+    } else {
+        "_postgrest_t"
+    };
+    let stripped = |sql: &mut Sql<'a>, strip: bool, inner: &dyn Fn(&mut Sql<'a>)| {
+        if strip {
+            sql.push("json_strip_nulls(");
+        }
+        inner(sql);
+        if strip {
+            sql.push(")");
+        }
+    };
+    match body {
+        Body::None => {
+            sql.push("''::text");
+        }
+        Body::Json { nulls_stripped } => {
+            let single = scalar || routine.is_some_and(Routine::returns_single_row);
+            sql.push("coalesce(");
+            stripped(sql, nulls_stripped, &|sql| {
+                sql.push("json_agg(").push(row).push(if single { ")->0" } else { ")" });
+            });
+            sql.push(if single { ", 'null')" } else { ", '[]')" });
+        }
+        Body::Object { nulls_stripped } => {
+            sql.push("coalesce(");
+            stripped(sql, nulls_stripped, &|sql| {
+                sql.push("json_agg(").push(if scalar { row } else { "_postgrest_t" }).push(")->0");
+            });
+            sql.push(", 'null')");
+        }
+        Body::Csv => {
+            sql.push("(SELECT coalesce(string_agg(k, ','), '') FROM ");
+            sql.push(if source_is_output {
+                "(SELECT json_object_keys(row_to_json(s)) AS k FROM (SELECT * FROM pgrst_source LIMIT 1) s) keys"
+            } else {
+                // All rows have the same keys, and any of them will do.
+                "json_object_keys(min(row_to_json(_postgrest_t)::text)::json) AS k"
+            });
+            sql.push(
+                ") || E'\\n' || coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), \
+                 E'\\n'), '')",
+            );
+        }
+        Body::GeoJson => {
+            sql.push(
+                "json_build_object('type', 'FeatureCollection', 'features', \
+                 coalesce(json_agg(ST_AsGeoJSON(_postgrest_t)::json), '[]'))",
+            );
+        }
+        Body::Custom(handler) => {
+            sql.qualified(&handler.function.schema, &handler.function.name).push("(");
+            match (&handler.target, scalar) {
+                (_, true) => {
+                    sql.push("_postgrest_t.pgrst_scalar");
+                }
+                (None, false) => {
+                    sql.push("_postgrest_t");
+                }
+                (Some(target), false) => {
+                    sql.push("_postgrest_t::").qualified(&target.schema, &target.name);
+                }
+            }
+            sql.push(")");
+        }
+    }
+}
