@@ -142,6 +142,10 @@ pub struct Config {
     pub admin_host: String,
     /// `admin-server-port`
     pub admin_port: Option<u16>,
+    /// Whether cross-origin requests are answered here. Off behind a front door that does it.
+    pub cors: bool,
+    /// Whether PATCH and DELETE without a filter are refused, as where pg-safeupdate is loaded.
+    pub require_where: bool,
     /// Settings of roles (`ALTER ROLE … SET`) that every request of the role gets. Read from the database.
     pub role_settings: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -192,6 +196,8 @@ impl Default for Config {
             unix_socket_mode: 0o660,
             admin_host: "!4".to_owned(),
             admin_port: None,
+            cors: true,
+            require_where: false,
             role_settings: BTreeMap::new(),
         }
     }
@@ -200,25 +206,26 @@ impl Default for Config {
 impl Config {
     /// Reads `PGRST_*` from an environment.
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        Self::from_sources(variables, &BTreeMap::new())
-    }
-
-    /// Reads `PGRST_*` from an environment, under settings found in the database (names with underscores), which win.
-    pub fn from_sources(
-        variables: impl IntoIterator<Item = (String, String)>,
-        database: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
-        let mut app_settings = BTreeMap::new();
+        let mut base = Self::default();
         let mut values = BTreeMap::new();
+        let mut app_settings = BTreeMap::new();
         for (name, value) in variables {
             if let Some(name) = name.strip_prefix("PGRST_APP_SETTINGS_") {
-                app_settings.insert(format!("app.settings.{name}"), value);
+                app_settings.insert(format!("app.settings.{}", name.to_lowercase()), value);
             } else if let Some(name) = name.strip_prefix("PGRST_") {
                 values.insert(name.to_ascii_lowercase(), value);
             }
         }
-        values.extend(database.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Source(values).config(app_settings.into_iter().collect())
+        base.app_settings = app_settings.into_iter().collect();
+        Source(values).over(&base)
+    }
+
+    /// The same under settings found in the database (names with underscores), which win. Those that cannot be changed
+    /// while running are ignored.
+    pub fn with_database_settings(&self, settings: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let reloadable = |name: &str| RELOADABLE.contains(&name);
+        let known = settings.iter().filter(|(name, _)| reloadable(name));
+        Source(known.map(|(name, value)| (name.clone(), value.clone())).collect()).over(self)
     }
 
     /// Where the database is. libpq's environment fills what the URI leaves out.
@@ -279,6 +286,33 @@ fn problem(key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError { key: key.to_owned(), problem: problem.into() }
 }
 
+/// The settings that the database may have, and that a reload changes.
+pub(crate) const RELOADABLE: [&str; 23] = [
+    "db_aggregates_enabled",
+    "db_anon_role",
+    "db_pre_config",
+    "db_extra_search_path",
+    "db_max_rows",
+    "db_plan_enabled",
+    "db_pre_request",
+    "db_prepared_statements",
+    "db_root_spec",
+    "db_schemas",
+    "db_tx_end",
+    "db_hoisted_tx_settings",
+    "jwt_aud",
+    "jwt_role_claim_key",
+    "jwt_secret",
+    "jwt_secret_is_base64",
+    "jwt_cache_max_lifetime",
+    "openapi_mode",
+    "openapi_security_active",
+    "openapi_server_proxy_uri",
+    "server_cors_allowed_origins",
+    "server_trace_header",
+    "server_timing_enabled",
+];
+
 /// Values by lower-case name with underscores.
 struct Source(BTreeMap<String, String>);
 
@@ -306,8 +340,12 @@ impl Source {
         self.text(keys).and_then(|value| value.trim().parse().ok())
     }
 
-    fn seconds(&self, key: &str, alias: &str, default: u64) -> Duration {
-        Duration::from_secs(self.integer(&[key, alias]).unwrap_or(default))
+    fn seconds(&self, keys: &[&str], default: Duration) -> Duration {
+        self.integer(keys).map_or(default, Duration::from_secs)
+    }
+
+    fn string(&self, key: &str, default: &str) -> String {
+        self.text(&[key]).unwrap_or(default).to_owned()
     }
 
     fn list(&self, keys: &[&str]) -> Option<Vec<String>> {
@@ -321,94 +359,109 @@ impl Source {
         })
     }
 
-    fn config(&self, app_settings: Vec<(String, String)>) -> Result<Config, ConfigError> {
-        let default = Config::default();
-        let jwt_secret_is_base64 = self.boolean(&["jwt-secret-is-base64", "secret-is-base64"], false);
-        let host = self.text(&["server-host"]).unwrap_or("!4").to_owned();
-        let port = self.integer(&["server-port"]).unwrap_or(3000);
-        let admin_port = self.integer(&["admin-server-port"]);
+    /// What is given, and of everything else what `base` has.
+    fn over(&self, base: &Config) -> Result<Config, ConfigError> {
+        let jwt_secret_is_base64 =
+            self.boolean(&["jwt-secret-is-base64", "secret-is-base64"], base.jwt_secret_is_base64);
+        let host = self.string("server-host", &base.host);
+        let port = self.integer(&["server-port"]).unwrap_or(base.port);
+        let admin_port = self.integer(&["admin-server-port"]).or(base.admin_port);
         if admin_port == Some(port) {
             return Err(problem("admin-server-port", "admin-server-port cannot be the same as server-port"));
         }
         Ok(Config {
-            app_settings,
-            aggregates_enabled: self.boolean(&["db-aggregates-enabled"], false),
-            anon_role: self.text(&["db-anon-role"]).map(str::to_owned),
-            channel: self.text(&["db-channel"]).unwrap_or("pgrst").to_owned(),
-            channel_enabled: self.boolean(&["db-channel-enabled"], true),
+            app_settings: base.app_settings.clone(),
+            aggregates_enabled: self.boolean(&["db-aggregates-enabled"], base.aggregates_enabled),
+            anon_role: self.text(&["db-anon-role"]).map(str::to_owned).or_else(|| base.anon_role.clone()),
+            channel: self.string("db-channel", &base.channel),
+            channel_enabled: self.boolean(&["db-channel-enabled"], base.channel_enabled),
             extra_search_path: match self.raw("db-extra-search-path") {
                 Some("") => Vec::new(),
-                _ => self.list(&["db-extra-search-path"]).unwrap_or(default.extra_search_path),
+                _ => self.list(&["db-extra-search-path"]).unwrap_or_else(|| base.extra_search_path.clone()),
             },
-            hoisted_settings: self.list(&["db-hoisted-tx-settings"]).unwrap_or(default.hoisted_settings),
-            max_rows: self.integer(&["db-max-rows", "max-rows"]),
-            plan_enabled: self.boolean(&["db-plan-enabled"], false),
-            pool_size: self.integer(&["db-pool"]).unwrap_or(10),
-            pool_acquisition_timeout: self.seconds("db-pool-acquisition-timeout", "", 10),
-            pool_max_lifetime: self.seconds("db-pool-max-lifetime", "", 1800),
-            pool_max_idletime: self.seconds("db-pool-timeout", "db-pool-max-idletime", 30),
-            automatic_recovery: self.boolean(&["db-pool-automatic-recovery"], true),
-            pre_request: self.function(&["db-pre-request", "pre-request"]),
-            prepared_statements: self.boolean(&["db-prepared-statements"], true),
-            root_spec: self.function(&["db-root-spec", "root-spec"]),
-            schemas: self.list(&["db-schemas", "db-schema"]).unwrap_or(default.schemas),
-            db_config: self.boolean(&["db-config"], true),
-            pre_config: self.function(&["db-pre-config"]),
-            transaction: self.transaction()?,
-            uri: with_file("db-uri", self.text(&["db-uri"]).unwrap_or("postgresql://"))?,
-            jwt_audience: self.audience()?,
+            hoisted_settings: self
+                .list(&["db-hoisted-tx-settings"])
+                .unwrap_or_else(|| base.hoisted_settings.clone()),
+            max_rows: self.integer(&["db-max-rows", "max-rows"]).or(base.max_rows),
+            plan_enabled: self.boolean(&["db-plan-enabled"], base.plan_enabled),
+            pool_size: self.integer(&["db-pool"]).unwrap_or(base.pool_size),
+            pool_acquisition_timeout: self
+                .seconds(&["db-pool-acquisition-timeout"], base.pool_acquisition_timeout),
+            pool_max_lifetime: self.seconds(&["db-pool-max-lifetime"], base.pool_max_lifetime),
+            pool_max_idletime: self
+                .seconds(&["db-pool-timeout", "db-pool-max-idletime"], base.pool_max_idletime),
+            automatic_recovery: self.boolean(&["db-pool-automatic-recovery"], base.automatic_recovery),
+            pre_request: self.function(&["db-pre-request", "pre-request"]).or_else(|| base.pre_request.clone()),
+            prepared_statements: self.boolean(&["db-prepared-statements"], base.prepared_statements),
+            root_spec: self.function(&["db-root-spec", "root-spec"]).or_else(|| base.root_spec.clone()),
+            schemas: self.list(&["db-schemas", "db-schema"]).unwrap_or_else(|| base.schemas.clone()),
+            db_config: self.boolean(&["db-config"], base.db_config),
+            pre_config: self.function(&["db-pre-config"]).or_else(|| base.pre_config.clone()),
+            transaction: self.transaction(base.transaction)?,
+            uri: with_file("db-uri", self.text(&["db-uri"]).unwrap_or(&base.uri))?,
+            jwt_audience: self.audience()?.or_else(|| base.jwt_audience.clone()),
             role_claim: match self.text(&["jwt-role-claim-key", "role-claim-key"]) {
                 Some(text) => {
                     ClaimPath::parse(text).ok_or_else(|| problem("jwt-role-claim-key", "is not a claim path"))?
                 }
-                None => ClaimPath::role(),
+                None => base.role_claim.clone(),
             },
             jwt_secret: match self.text(&["jwt-secret"]) {
                 Some(text) => Some(decode_secret(with_file("jwt-secret", text)?, jwt_secret_is_base64)?),
-                None => None,
+                None => base.jwt_secret.clone(),
             },
             jwt_secret_is_base64,
-            jwt_cache_max_lifetime: self.integer(&["jwt-cache-max-lifetime"]).unwrap_or(0),
+            jwt_cache_max_lifetime: self
+                .integer(&["jwt-cache-max-lifetime"])
+                .unwrap_or(base.jwt_cache_max_lifetime),
             log_level: match self.text(&["log-level"]) {
+                None => base.log_level,
                 Some("crit") => LogLevel::Crit,
-                None | Some("error") => LogLevel::Error,
+                Some("error") => LogLevel::Error,
                 Some("warn") => LogLevel::Warn,
                 Some("info") => LogLevel::Info,
                 Some("debug") => LogLevel::Debug,
                 Some(_) => return Err(problem("log-level", "Invalid logging level. Check your configuration.")),
             },
             log_query: match self.text(&["log-query"]) {
-                None | Some("disabled") => false,
+                None => base.log_query,
+                Some("disabled") => false,
                 Some("main-query") => true,
                 Some(_) => return Err(problem("log-query", "Invalid SQL logging value. Check your configuration.")),
             },
             openapi_mode: match self.text(&["openapi-mode"]) {
-                None | Some("follow-privileges") => OpenApiMode::FollowPrivileges,
+                None => base.openapi_mode,
+                Some("follow-privileges") => OpenApiMode::FollowPrivileges,
                 Some("ignore-privileges") => OpenApiMode::IgnorePrivileges,
                 Some("disabled") => OpenApiMode::Disabled,
                 Some(_) => return Err(problem("openapi-mode", "Invalid openapi-mode. Check your configuration.")),
             },
-            openapi_security: self.boolean(&["openapi-security-active"], false),
-            openapi_proxy_uri: self.proxy_uri()?,
-            cors_origins: self.list(&["server-cors-allowed-origins"]),
+            openapi_security: self.boolean(&["openapi-security-active"], base.openapi_security),
+            openapi_proxy_uri: self.proxy_uri()?.or_else(|| base.openapi_proxy_uri.clone()),
+            cors_origins: self.list(&["server-cors-allowed-origins"]).or_else(|| base.cors_origins.clone()),
             admin_host: self.text(&["admin-server-host"]).unwrap_or(&host).to_owned(),
             host,
             port,
-            trace_header: self
-                .text(&["server-trace-header"])
-                .map(|name| name.parse().map_err(|_| problem("server-trace-header", "is not a header name")))
-                .transpose()?,
-            server_timing: self.boolean(&["server-timing-enabled"], false),
-            unix_socket: self.text(&["server-unix-socket"]).map(PathBuf::from),
-            unix_socket_mode: self.socket_mode()?,
+            trace_header: match self.text(&["server-trace-header"]) {
+                Some(name) => {
+                    Some(name.parse().map_err(|_| problem("server-trace-header", "is not a header name"))?)
+                }
+                None => base.trace_header.clone(),
+            },
+            server_timing: self.boolean(&["server-timing-enabled"], base.server_timing),
+            unix_socket: self.text(&["server-unix-socket"]).map(PathBuf::from).or_else(|| base.unix_socket.clone()),
+            unix_socket_mode: self.socket_mode(base.unix_socket_mode)?,
             admin_port,
-            role_settings: BTreeMap::new(),
+            role_settings: base.role_settings.clone(),
+            cors: base.cors,
+            require_where: base.require_where,
         })
     }
 
-    fn transaction(&self) -> Result<TransactionPolicy, ConfigError> {
+    fn transaction(&self, base: TransactionPolicy) -> Result<TransactionPolicy, ConfigError> {
         let (rollback, client_may_choose) = match self.text(&["db-tx-end"]) {
-            None | Some("commit") => (false, false),
+            None => return Ok(base),
+            Some("commit") => (false, false),
             Some("commit-allow-override") => (false, true),
             Some("rollback") => (true, false),
             Some("rollback-allow-override") => (true, true),
@@ -451,8 +504,8 @@ impl Source {
         }
     }
 
-    fn socket_mode(&self) -> Result<u32, ConfigError> {
-        let Some(text) = self.text(&["server-unix-socket-mode"]) else { return Ok(0o660) };
+    fn socket_mode(&self, base: u32) -> Result<u32, ConfigError> {
+        let Some(text) = self.text(&["server-unix-socket-mode"]) else { return Ok(base) };
         match u32::from_str_radix(text, 8) {
             Err(_) => Err(problem("server-unix-socket-mode", "Invalid server-unix-socket-mode: not an octal")),
             Ok(mode) if (0o600..=0o777).contains(&mode) => Ok(mode),
@@ -514,10 +567,16 @@ mod tests {
 
     #[test]
     fn database_settings_win() {
-        let database = BTreeMap::from([("db_schemas".to_owned(), "a, b".to_owned())]);
-        let config =
-            Config::from_sources([("PGRST_DB_SCHEMAS".to_owned(), "c".to_owned())], &database).unwrap();
-        assert_eq!(config.schemas, ["a", "b"]);
+        let settings = BTreeMap::from([("db_schemas", "a, b"), ("db_uri", "x")])
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let config = config(&[("PGRST_DB_SCHEMAS", "c"), ("PGRST_DB_MAX_ROWS", "5")])
+            .unwrap()
+            .with_database_settings(&settings)
+            .unwrap();
+        assert_eq!((config.schemas, config.max_rows), (vec!["a".to_owned(), "b".to_owned()], Some(5)));
+        assert_eq!(config.uri, "postgresql://");
     }
 
     #[test]

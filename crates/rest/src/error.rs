@@ -166,6 +166,8 @@ pub enum Error {
         /// The error.
         error: database::Error,
     },
+    /// `21000`, as pg-safeupdate raises it: every row would be changed. Names the statement.
+    RequiresWhere(&'static str),
     /// `PGRSTX00`: the database answered something that cannot be.
     Internal(String),
 }
@@ -377,6 +379,9 @@ impl Error {
                 "Could not query the database for the schema cache. Retrying.",
             ),
             Self::Database { authenticated, error } => sqlstate::parts(error, *authenticated),
+            Self::RequiresWhere(statement) => {
+                Parts::new(400, "21000", format!("{statement} requires a WHERE clause"))
+            }
             Self::Internal(message) => Parts::new(500, "PGRSTX00", message),
         }
     }

@@ -42,7 +42,8 @@ fn search<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Vec<(f64, &
     let wanted = wanted.to_lowercase();
     let mut names: Vec<(String, &'n str)> =
         names.take(MOST_NAMES).map(|name| (name.to_lowercase(), name)).collect();
-    names.sort();
+    // Of names that differ in case only, the one with the most lower case.
+    names.sort_by(|a, b| b.cmp(a));
     names.dedup_by(|a, b| a.0 == b.0);
     if let Some((_, name)) = names.iter().find(|(lower, _)| *lower == wanted) {
         return vec![(1.0, name)];

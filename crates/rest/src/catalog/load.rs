@@ -479,8 +479,12 @@ fn place_relationships(catalog: &mut Catalog, relationships: Vec<Relationship>, 
             Link::Junction(junction) => config.schemas.iter().any(|schema| **schema == *junction.table.schema),
             _ => true,
         };
-        if visible && relationship.table.schema == relationship.target.schema {
-            by_table.entry(relationship.table.clone()).or_default().push(relationship);
+        if relationship.table.schema == relationship.target.schema {
+            // Also when all of them are hidden: such a relation is known, it only has nothing to offer.
+            let of_table = by_table.entry(relationship.table.clone()).or_default();
+            if visible {
+                of_table.push(relationship);
+            }
         }
     }
     for (table, mut relationships) in by_table {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub mod load;
 pub mod relationships;
 pub mod routines;
+pub mod settings;
 pub mod tables;
 pub mod view_keys;
 

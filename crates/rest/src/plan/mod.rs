@@ -87,6 +87,9 @@ pub fn plan<'a>(request: &'a Request, catalog: &'a Catalog, config: &'a Config) 
             let change = mutate::plan(request, catalog, &tree)?;
             strict(request)?;
             let (body, media) = negotiate::body(request, catalog, config, &request.resource, &tree)?;
+            if config.require_where {
+                mutate::require_where(&change)?;
+            }
             Ok(Plan::Mutate(Box::new(MutateReadPlan { change, tree, body, media })))
         }
         action => {

@@ -158,6 +158,17 @@ pub(crate) fn plan<'a>(
     }
 }
 
+/// Refuses a change of every row.
+pub(crate) fn require_where(plan: &MutatePlan<'_>) -> Result<(), Error> {
+    match plan {
+        MutatePlan::Update(update) if update.conditions.is_empty() && !update.columns.is_empty() => {
+            Err(Error::RequiresWhere("UPDATE"))
+        }
+        MutatePlan::Delete(delete) if delete.conditions.is_empty() => Err(Error::RequiresWhere("DELETE")),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the filters are `=` on every column of the primary key, and nothing else.
 fn names_one_row(request: &Request, primary_key: &[&str]) -> bool {
     let query = &request.query;

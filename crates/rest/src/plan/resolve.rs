@@ -73,8 +73,9 @@ impl<'a> Columns<'a> {
     /// A column that a value from the query is compared with.
     fn filter(self, filter: &'a ast::Filter) -> Column<'a> {
         let mut column = self.field(&filter.field);
+        // A column that is not known may be a function that returns a vector already.
         if let Operation::FullText(_, language, _) = &filter.condition.operation
-            && column.base_type != "tsvector"
+            && !matches!(column.base_type, "" | "tsvector")
         {
             column.text_search = Some(language.as_deref());
         }

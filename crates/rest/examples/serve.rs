@@ -1,0 +1,18 @@
+//! The service alone, configured as PostgREST is. `cargo run -p rest --example serve`
+
+use anyhow::Context as _;
+use database::Pool;
+use rest::{Config, Rest};
+use tokens::KeyRing;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let config = Config::from_env(std::env::vars())?;
+    let pool = Pool::new(config.connect()?, config.pool());
+    let keys = config.keys()?.map(KeyRing::new);
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", config.port)).await.context("listening")?;
+    let rest = Rest::start(config, pool, keys);
+    axum::serve(listener, rest.router()).await?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Under which role and with which settings a request runs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use database::{Access, End, Isolation, RequestContext};
+use http::HeaderMap;
+
+use crate::config::Config;
+use crate::parse::prefer::{Preferences, TransactionEnd};
+
+/// Who makes a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The role.
+    pub role: Arc<str>,
+    /// The claims, as JSON with the role in it.
+    pub claims: Arc<str>,
+}
+
+/// What the transaction is told about the HTTP request.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// The context of a request's transaction.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Role, settings, isolation, end.
+    pub request: RequestContext<'a>,
+    /// Whether the role is another than the anonymous one.
+    pub authenticated: bool,
+}
+
+/// What of a function matters to the transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FunctionContext<'a> {
+    /// The isolation it wants.
+    pub isolation: Option<Isolation>,
+    /// Its settings.
+    pub settings: &'a [(String, String)],
+}
+
+impl<'a> Context<'a> {
+    /// The context of a request. `search_path` is written as PostgreSQL wants it.
+    pub fn new(
+        config: &'a Config,
+        caller: &'a Caller,
+        incoming: Incoming<'a>,
+        prefer: &'a Preferences,
+        search_path: &'a str,
+        access: Access,
+        function: FunctionContext<'a>,
+    ) -> Self {
+        let role_settings = config.role_settings.get(&*caller.role).map_or(&[][..], Vec::as_slice);
+        let mut settings: Vec<(Cow<'a, str>, Cow<'a, str>)> =
+            Vec::with_capacity(8 + role_settings.len() + function.settings.len() + config.app_settings.len());
+        let mut isolation = function.isolation;
+        settings.push(("search_path".into(), search_path.into()));
+        for (name, value) in role_settings {
+            if name == "default_transaction_isolation" {
+                isolation = isolation.or_else(|| Some(crate::catalog::load::isolation(value)));
+            } else {
+                settings.push((name.into(), value.into()));
+            }
+        }
+        settings.push(("request.jwt.claims".into(), (&*caller.claims).into()));
+        settings.push(("request.method".into(), incoming.method.into()));
+        settings.push(("request.path".into(), incoming.path.into()));
+        settings.push(("request.headers".into(), headers(incoming.headers).into()));
+        settings.push(("request.cookies".into(), cookies(incoming.headers)));
+        if let Some(timezone) = &prefer.timezone {
+            settings.push(("timezone".into(), timezone.into()));
+        }
+        for (name, value) in function.settings.iter().chain(&config.app_settings) {
+            settings.push((name.into(), value.into()));
+        }
+        let rollback = match prefer.transaction {
+            Some(end) => end == TransactionEnd::Rollback,
+            None => config.transaction.rollback,
+        };
+        Self {
+            request: RequestContext {
+                role: Some((&*caller.role).into()),
+                settings,
+                isolation,
+                access,
+                end: if rollback { End::Rollback } else { End::Commit },
+            },
+            authenticated: config.anon_role.as_deref() != Some(&*caller.role),
+        }
+    }
+}
+
+fn push_member(json: &mut String, name: &str, value: &str) {
+    if json.len() > 1 {
+        json.push(',');
+    }
+    for (text, end) in [(name, ':'), (value, ' ')] {
+        let plain = text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\');
+        if plain {
+            json.push('"');
+            json.push_str(text);
+            json.push('"');
+        } else {
+            json.push_str(&serde_json::Value::from(text).to_string());
+        }
+        if end == ':' {
+            json.push(end);
+        }
+    }
+}
+
+/// All headers but the cookies, as a JSON object; of repeated ones the last.
+fn headers(headers: &HeaderMap) -> String {
+    let mut json = String::with_capacity(512);
+    json.push('{');
+    for name in headers.keys().filter(|name| *name != http::header::COOKIE) {
+        if let Some(value) = headers.get_all(name).iter().next_back() {
+            push_member(&mut json, name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
+        }
+    }
+    json.push('}');
+    json
+}
+
+/// The cookies, as a JSON object.
+fn cookies(headers: &HeaderMap) -> Cow<'static, str> {
+    let Some(line) = headers.get(http::header::COOKIE) else { return Cow::Borrowed("{}") };
+    let line = String::from_utf8_lossy(line.as_bytes());
+    let mut json = String::from("{");
+    for cookie in line.split(';').map(str::trim).filter(|cookie| !cookie.is_empty()) {
+        let (name, value) = cookie.split_once('=').unwrap_or((cookie, ""));
+        push_member(&mut json, name, value);
+    }
+    json.push('}');
+    Cow::Owned(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn headers_become_json() {
+        let mut map = HeaderMap::new();
+        map.insert("x-quote", HeaderValue::from_static("a\"b\\c"));
+        map.append("x-twice", HeaderValue::from_static("1"));
+        map.append("x-twice", HeaderValue::from_static("2"));
+        map.insert("cookie", HeaderValue::from_static("a=1; b=x=y"));
+        let json: serde_json::Value = serde_json::from_str(&headers(&map)).unwrap_or_default();
+        assert_eq!(json, serde_json::json!({"x-quote": "a\"b\\c", "x-twice": "2"}));
+        assert_eq!(cookies(&map), r#"{"a":"1","b":"x=y"}"#);
+        assert_eq!(cookies(&HeaderMap::new()), "{}");
+    }
+}

@@ -1,0 +1,265 @@
+//! One request: parse, plan, execute, respond.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State as Extract;
+use bytes::Bytes;
+use database::Access;
+use http::{HeaderValue, Method, Response};
+use tokens::Verified;
+
+use crate::catalog::{Catalog, Volatility};
+use crate::config::OpenApiMode;
+use crate::cors;
+use crate::error::Error;
+use crate::execute::{self, Caller, Context, FunctionContext, Incoming, Outcome, Work};
+use crate::identity;
+use crate::openapi;
+use crate::parse::media::MediaType;
+use crate::parse::prefer::Count;
+use crate::parse::request::{self, Action, CallMethod, Request};
+use crate::plan::{self, CallReadPlan, MutateReadPlan, Plan, ReadPlan};
+use crate::respond;
+use crate::service::{Reload, Rest, State};
+use crate::sql;
+use crate::timing::Timing;
+
+/// Answers any request.
+pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
+    let state = rest.shared.state.load_full();
+    let (parts, body) = request.into_parts();
+    if state.config.cors
+        && let Some(response) = cors::preflight(&parts, &state.config)
+    {
+        return response;
+    }
+    let mut timing = Timing::start(state.config.server_timing);
+    let mut response = match respond(&rest, &state, &parts, body, &mut timing).await {
+        Ok(mut response) => {
+            timing.write(response.headers_mut());
+            response
+        }
+        Err(error) => {
+            // Without a listener nobody else notices that the database was away.
+            if error.is_unavailable() && state.catalog.is_some() && !state.config.channel_enabled {
+                rest.reload(Reload::Schema);
+            }
+            error.response(rest.retry_after())
+        }
+    };
+    if state.config.cors {
+        cors::decorate(&parts.headers, response.headers_mut(), &state.config);
+    }
+    if let Some(name) = &state.config.trace_header {
+        let value = parts.headers.get(name).cloned().unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(name.clone(), value);
+    }
+    response
+}
+
+async fn respond(
+    rest: &Rest,
+    state: &State,
+    parts: &http::request::Parts,
+    body: Body,
+    timing: &mut Timing,
+) -> Result<Response<Body>, Error> {
+    let config = &state.config;
+    let verified = parts.extensions.get::<Arc<Verified>>().cloned();
+    let caller = identity::identify(&parts.headers, verified, state.keys.as_ref(), &state.policy, config)?;
+    timing.mark("jwt");
+    let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
+    let body = match parts.method {
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE => Bytes::new(),
+        _ => axum::body::to_bytes(body, usize::MAX)
+            .await
+            .map_err(|error| Error::InvalidBody(format!("The body could not be read: {error}")))?,
+    };
+    let prefer = request::preferences(&parts.headers, config, &catalog.timezones);
+    let path = parts.uri.path();
+    let query = parts.uri.query().unwrap_or("");
+    let request = Request::parse(&parts.method, path, query, &parts.headers, body, prefer, config)?;
+    timing.mark("parse");
+    let job = Job { rest, state, catalog: &catalog, parts, caller: &caller, request: &request };
+    match request.action {
+        Action::RootInfo => Ok(respond::root_methods()),
+        Action::RelationInfo => respond::relation_methods(&request, &catalog),
+        Action::Root { .. } => job.root(timing).await,
+        _ => {
+            let plan = plan::plan(&request, &catalog, config)?;
+            timing.mark("plan");
+            match plan {
+                Plan::Call(plan) if request.action == Action::RoutineInfo => {
+                    Ok(respond::routine_methods(plan.routine))
+                }
+                Plan::Read(plan) => job.read(&plan, timing).await,
+                Plan::Mutate(plan) => job.change(&plan, timing).await,
+                Plan::Call(plan) => job.call(&plan, timing).await,
+            }
+        }
+    }
+}
+
+/// Everything that belongs to one request.
+struct Job<'a> {
+    rest: &'a Rest,
+    state: &'a State,
+    catalog: &'a Catalog,
+    parts: &'a http::request::Parts,
+    caller: &'a Caller,
+    request: &'a Request,
+}
+
+impl Job<'_> {
+    fn context<'c>(&'c self, access: Access, function: FunctionContext<'c>) -> Context<'c> {
+        let incoming = Incoming {
+            method: self.parts.method.as_str(),
+            path: self.parts.uri.path(),
+            headers: &self.parts.headers,
+        };
+        Context::new(
+            &self.state.config,
+            self.caller,
+            incoming,
+            &self.request.prefer,
+            self.state.search_path(&self.request.schema),
+            access,
+            function,
+        )
+    }
+
+    fn work<'w>(
+        &'w self,
+        main: sql::StatementText<'w>,
+        planned: Option<sql::StatementText<'w>>,
+        media: &MediaType,
+    ) -> Work<'w> {
+        Work {
+            pre_request: self.state.pre_request.as_deref(),
+            main,
+            planned,
+            explains: matches!(media, MediaType::Plan(_)),
+        }
+    }
+
+    async fn read(&self, plan: &ReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
+        let (count, max_rows) = (self.request.prefer.count, self.state.config.max_rows);
+        // Counting one more than may be returned is enough to know that there are more.
+        let limit = if count == Some(Count::Estimated) { max_rows.map(|max| max.saturating_add(1)) } else { None };
+        let planned = matches!(count, Some(Count::Planned | Count::Estimated)) && !is_plan(&plan.media);
+        let work = self.work(
+            sql::read(plan, self.request.prefer.counts(), limit),
+            planned.then(|| sql::explain_count(&plan.tree)),
+            &plan.media,
+        );
+        let context = self.context(Access::ReadOnly, FunctionContext::default());
+        let outcome = execute::run(&self.rest.shared.pool, &context, &work, false, |outcome| {
+            singular(outcome, &plan.media)
+        })
+        .await?;
+        timing.mark("transaction");
+        let response = if work.explains {
+            Ok(respond::explained(self.request, outcome, &plan.media))
+        } else {
+            respond::read(self.request, outcome, &plan.media, max_rows)
+        };
+        timing.mark("response");
+        response
+    }
+
+    async fn change(&self, plan: &MutateReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
+        let work = self.work(sql::mutate(plan, self.request.prefer.representation), None, &plan.media);
+        let context = self.context(Access::ReadWrite, FunctionContext::default());
+        let put = self.request.action == Action::Put;
+        let max = match self.request.action {
+            Action::Update | Action::Delete => self.request.prefer.enforced_max_affected(),
+            _ => None,
+        };
+        let undecided = !work.explains && (put || plan.media.is_object() || max.is_some());
+        let outcome = execute::run(&self.rest.shared.pool, &context, &work, undecided, |outcome| {
+            if work.explains {
+                return Ok(());
+            }
+            if put {
+                return if outcome.page == 1 { Ok(()) } else { Err(Error::PutPayload) };
+            }
+            singular(outcome, &plan.media)?;
+            at_most(outcome, max)
+        })
+        .await?;
+        timing.mark("transaction");
+        let response = if work.explains {
+            Ok(respond::explained(self.request, outcome, &plan.media))
+        } else {
+            respond::change(self.request, self.catalog, outcome, &plan.media)
+        };
+        timing.mark("response");
+        response
+    }
+
+    async fn call(&self, plan: &CallReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
+        let work = self.work(sql::call(plan, self.request.prefer.counts()), None, &plan.media);
+        let writes = plan.method == CallMethod::Post && plan.routine.volatility == Volatility::Volatile;
+        let access = if writes { Access::ReadWrite } else { Access::ReadOnly };
+        let function =
+            FunctionContext { isolation: plan.routine.isolation, settings: &plan.routine.settings };
+        let context = self.context(access, function);
+        let max = self.request.prefer.enforced_max_affected();
+        let undecided = !work.explains && writes && (plan.media.is_object() || max.is_some());
+        let outcome = execute::run(&self.rest.shared.pool, &context, &work, undecided, |outcome| {
+            if work.explains {
+                return Ok(());
+            }
+            singular(outcome, &plan.media)?;
+            at_most(outcome, max)
+        })
+        .await?;
+        timing.mark("transaction");
+        let response = if work.explains {
+            Ok(respond::explained(self.request, outcome, &plan.media))
+        } else {
+            respond::call(self.request, plan.routine, outcome, &plan.media)
+        };
+        timing.mark("response");
+        response
+    }
+
+    async fn root(&self, timing: &mut Timing) -> Result<Response<Body>, Error> {
+        let accepted = |media: &MediaType| matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any);
+        if !self.request.accept.iter().any(accepted) {
+            return Err(Error::MediaType(self.request.accept.iter().map(MediaType::to_string).collect()));
+        }
+        timing.mark("plan");
+        let context = self.context(Access::ReadOnly, FunctionContext::default());
+        let follow = self.state.config.openapi_mode == OpenApiMode::FollowPrivileges;
+        let visible = openapi::visible(
+            &self.rest.shared.pool,
+            &context,
+            self.state.pre_request.as_deref(),
+            &self.request.schema,
+            follow,
+        )
+        .await?;
+        timing.mark("transaction");
+        let document = openapi::document(self.catalog, &self.state.config, &self.request.schema, &visible);
+        let response = respond::root(self.request, document);
+        timing.mark("response");
+        Ok(response)
+    }
+}
+
+fn is_plan(media: &MediaType) -> bool {
+    matches!(media, MediaType::Plan(_))
+}
+
+fn singular(outcome: &Outcome, media: &MediaType) -> Result<(), Error> {
+    if media.is_object() && outcome.page != 1 { Err(Error::NotSingular(outcome.page)) } else { Ok(()) }
+}
+
+fn at_most(outcome: &Outcome, max: Option<i64>) -> Result<(), Error> {
+    match max {
+        Some(max) if outcome.page > max => Err(Error::MaxAffected(outcome.page)),
+        _ => Ok(()),
+    }
+}

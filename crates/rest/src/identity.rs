@@ -1,0 +1,94 @@
+//! Who makes a request: the token, its role, its claims.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde_json::Value;
+use tokens::{ClaimError, KeyRing, Policy, Verified, VerifyError};
+
+use crate::config::Config;
+use crate::error::{Error, TokenProblem};
+use crate::execute::Caller;
+
+/// Finds out who makes a request. A token that was verified on the way here is not verified again.
+pub(crate) fn identify(
+    headers: &HeaderMap,
+    verified: Option<Arc<Verified>>,
+    keys: Option<&KeyRing>,
+    policy: &Policy,
+    config: &Config,
+) -> Result<Caller, Error> {
+    let verified = match (verified, bearer(headers)) {
+        (Some(verified), _) => Some(verified),
+        (None, None) => None,
+        (None, Some(token)) => Some(verify(token, keys, policy)?),
+    };
+    let claimed = verified.as_ref().and_then(|verified| config.role_claim.find(&verified.claims));
+    let Some(role) = claimed.or_else(|| config.anon_role.clone()) else {
+        return Err(Error::Token(TokenProblem::Required));
+    };
+    let claims: Arc<str> = match &verified {
+        None => format!("{{\"role\":{}}}", Value::from(role.as_str())).into(),
+        Some(verified) if verified.role() == Some(&role) => (&*verified.claims_json).into(),
+        Some(verified) => {
+            let mut claims = verified.claims.clone();
+            claims.insert("role".to_owned(), Value::from(role.as_str()));
+            Value::Object(claims).to_string().into()
+        }
+    };
+    Ok(Caller { role: role.into(), claims })
+}
+
+/// The token of `Authorization: Bearer …`. Other schemes are nobody's.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(http::header::AUTHORIZATION)?.as_bytes();
+    let space = value.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(space);
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| rest.trim_ascii())
+}
+
+fn verify(token: &[u8], keys: Option<&KeyRing>, policy: &Policy) -> Result<Arc<Verified>, Error> {
+    let refuse = |problem| Err(Error::Token(problem));
+    if token.is_empty() {
+        return refuse(undecodable("Empty JWT is sent in Authorization header", None));
+    }
+    let Some(keys) = keys else { return refuse(TokenProblem::NoSecret) };
+    let Ok(token) = std::str::from_utf8(token) else {
+        return refuse(undecodable("JWT couldn't be decoded", None));
+    };
+    keys.verify_with(token, policy).or_else(|error| refuse(problem(error)))
+}
+
+fn undecodable(message: &str, details: Option<&str>) -> TokenProblem {
+    TokenProblem::Undecodable { message: message.to_owned(), details: details.map(str::to_owned) }
+}
+
+fn problem(error: VerifyError) -> TokenProblem {
+    const KEY: &str = "No suitable key or wrong key type";
+    const ALGORITHM: &str = "Wrong or unsupported encoding algorithm";
+    match error {
+        VerifyError::Empty => undecodable("Empty JWT is sent in Authorization header", None),
+        VerifyError::Parts(parts) => undecodable(&format!("Expected 3 parts in JWT; got {parts}"), None),
+        VerifyError::Encoding(_) => undecodable("JWT cryptographic operation failed", None),
+        VerifyError::Header => undecodable("JWT couldn't be decoded", None),
+        VerifyError::Unsigned => {
+            undecodable(ALGORITHM, Some("JWT is unsecured but expected 'alg' was not 'none'"))
+        }
+        VerifyError::Algorithm(name) => {
+            undecodable(ALGORITHM, Some(&format!("The algorithm '{name}' is not supported")))
+        }
+        VerifyError::NoKey { .. } => undecodable(KEY, Some("No suitable key was found to decode the JWT")),
+        VerifyError::Signature => undecodable(KEY, Some("None of the keys was able to decode the JWT")),
+        VerifyError::Payload => TokenProblem::Claims("Parsing claims failed".to_owned()),
+        VerifyError::Claim(claim) => TokenProblem::Claims(match claim {
+            ClaimError::Expired => "JWT expired".to_owned(),
+            ClaimError::NotYetValid => "JWT not yet valid".to_owned(),
+            ClaimError::IssuedInFuture => "JWT issued at future".to_owned(),
+            ClaimError::WrongAudience => "JWT not in audience".to_owned(),
+            ClaimError::NotANumber(name) => format!("The JWT '{name}' claim must be a number"),
+            ClaimError::AudienceShape => {
+                "The JWT 'aud' claim must be a string or an array of strings".to_owned()
+            }
+        }),
+    }
+}
