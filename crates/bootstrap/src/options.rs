@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The roles that sign in and therefore have a password. Together they get [`Passwords::shared`], as in the reference
-/// installation, where one `POSTGRES_PASSWORD` serves all.
+/// installation, where one `POSTGRES_PASSWORD` serves all; but the role that bootstraps keeps its own.
 pub const LOGIN_ROLES: [&str; 9] = [
     "postgres",
     "supabase_admin",

@@ -146,8 +146,13 @@ impl State {
             if fits {
                 continue;
             }
-            // On somebody's own server these may be how its owner gets in.
-            if self.class == Class::Server && (login.connected || (login.superuser && role == "postgres")) {
+            // Whoever gave us this connection keeps its password, and would be locked out at the next start. On somebody's
+            // own server a superuser `postgres` is how its owner gets in.
+            let owners = self.class == Class::Server && login.superuser && role == "postgres";
+            if login.connected && self.class == Class::Embedded {
+                continue;
+            }
+            if login.connected || owners {
                 warnings.push(format!(
                     "the password of role {role} is not the configured one and was left as it is: \
                      this server's owner signs in with it"
