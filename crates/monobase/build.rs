@@ -20,15 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={}", lock.display());
 
-    let output = Command::new(env::var("CARGO")?)
-        .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", &env::var("TARGET")?])
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .output()?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let metadata = metadata(&manifest)?;
     let shipped = shipped(&metadata)?;
     let mut crates = Vec::new();
     for package in metadata["packages"].as_array().ok_or("no packages")? {
@@ -48,6 +40,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packed = zstd::encode_all(serde_json::to_vec(&crates)?.as_slice(), 19)?;
     fs::write(Path::new(&env::var("OUT_DIR")?).join("licenses.json.zst"), packed)?;
     Ok(())
+}
+
+/// Cargo's view of the workspace.
+fn metadata(manifest: &Path) -> Result<Value, Box<dyn Error>> {
+    let ask = |more: &[&str]| -> Result<_, Box<dyn Error>> {
+        let mut command = Command::new(env::var("CARGO")?);
+        command.args(["metadata", "--format-version", "1", "--filter-platform", &env::var("TARGET")?]);
+        Ok(command.arg("--manifest-path").arg(manifest).args(more).output()?)
+    };
+    // The build has fetched what it compiles. The graph also names what only tests use: on a fresh machine those may
+    // be missing, and are fetched.
+    let mut output = ask(&["--offline"])?;
+    if !output.status.success() {
+        output = ask(&[])?;
+    }
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The packages that end up in the binary: what `monobase` reaches without tests and build scripts.

@@ -141,10 +141,8 @@ fn expand(
     while let Some(at) = rest.find(['\\', '$']) {
         out.push_str(&rest[..at]);
         let special = &rest[at..];
-        let mut following = special.chars().skip(1);
-        let next = following.next();
-        if special.starts_with('\\') {
-            let replacement = match next {
+        if let Some(escaped) = special.strip_prefix('\\') {
+            let replacement = match escaped.chars().next() {
                 Some('$') => Some('$'),
                 Some('n') if escapes => Some('\n'),
                 Some('r') if escapes => Some('\r'),
@@ -152,25 +150,17 @@ fn expand(
                 Some(c @ ('"' | '\\')) if escapes => Some(c),
                 _ => None,
             };
-            match replacement {
-                Some(c) => {
-                    out.push(c);
-                    rest = &special[2..];
-                }
-                None => {
-                    out.push('\\');
-                    rest = &special[1..];
-                }
-            }
+            // Every character that may follow is one byte long.
+            (out, rest) = match replacement {
+                Some(c) => (out + c.encode_utf8(&mut [0; 4]), &escaped[1..]),
+                None => (out + "\\", escaped),
+            };
             continue;
         }
-        let (name, length) = match variable(special) {
-            Some(found) => found,
-            None => {
-                out.push('$');
-                rest = &special[1..];
-                continue;
-            }
+        let Some((name, length)) = variable(special) else {
+            out.push('$');
+            rest = &special[1..];
+            continue;
         };
         let inner = earlier.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         out.push_str(&inner.or_else(|| outer(name)).unwrap_or_default());

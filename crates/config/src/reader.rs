@@ -108,14 +108,14 @@ impl<'a> Reader<'a> {
 
     fn setting<T: Setting>(&mut self, path: &str, node: Option<Node<'_>>, default: Option<fn() -> T>) -> T {
         let (value, origin) = self
-            .from_environment(path)
-            .or_else(|| node.and_then(|node| self.from_file(path, node)))
+            .environment_value(path)
+            .or_else(|| node.and_then(|node| self.file_value(path, node)))
             .unwrap_or_else(|| (default.map_or_else(T::unset, |default| default()), Origin::Default));
         self.entries.push(Entry { path: path.to_owned(), shown: value.show(), origin });
         value
     }
 
-    fn from_environment<T: Setting>(&mut self, path: &str) -> Option<(T, Origin)> {
+    fn environment_value<T: Setting>(&mut self, path: &str) -> Option<(T, Origin)> {
         let environment = self.environment;
         for alias in aliases::names_of(path) {
             let Some(text) = environment.get(&alias.name) else { continue };
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn from_file<T: Setting>(&mut self, path: &str, node: Node<'_>) -> Option<(T, Origin)> {
+    fn file_value<T: Setting>(&mut self, path: &str, node: Node<'_>) -> Option<(T, Origin)> {
         let location = self.location(node);
         let mut unset = None;
         if let Some(name) = node.get_ref().as_str().and_then(env_reference) {

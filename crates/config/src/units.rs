@@ -52,9 +52,9 @@ impl fmt::Display for GoDuration {
         let seconds = self.0.as_secs();
         let fraction = self.0.subsec_nanos();
         if seconds == 0 && fraction > 0 {
-            return if fraction % 1_000_000 == 0 {
+            return if fraction.is_multiple_of(1_000_000) {
                 write!(f, "{}ms", fraction / 1_000_000)
-            } else if fraction % 1_000 == 0 {
+            } else if fraction.is_multiple_of(1_000) {
                 write!(f, "{}us", fraction / 1_000)
             } else {
                 write!(f, "{fraction}ns")

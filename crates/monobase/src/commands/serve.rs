@@ -1,7 +1,7 @@
 //! `monobase serve <service>`: one service alone, a drop-in for its original's container.
 
 use config::Service;
-use server::{Progress, ServeOptions};
+use server::ServeOptions;
 
 use crate::cli::{Global, ServeArguments};
 use crate::failure::{Code, Failure};
@@ -11,7 +11,5 @@ pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Fai
     let service: Service =
         arguments.service.parse().map_err(|error| Failure::from(error).code(Code::Usage))?;
     settings::start_logging(global, None)?;
-    settings::block_on(async {
-        Ok(server::serve(service, ServeOptions { progress: Progress::default() }).await?)
-    })
+    settings::block_on(async { Ok(server::serve(service, ServeOptions::default()).await?) })
 }
