@@ -115,9 +115,14 @@ impl Postgres {
         Pool::new(self.login(role), limits)
     }
 
-    /// The password of the login roles.
-    pub(crate) fn password(&self) -> &str {
-        &self.password
+    /// The passwords of the login roles: one for all, but the administrator keeps the one it signs in with. The
+    /// embedded superuser's is drawn at random and known to the data directory alone.
+    pub(crate) fn passwords(&self) -> bootstrap::Passwords {
+        let mut passwords = bootstrap::Passwords::shared(&*self.password);
+        if let Some(own) = self.admin.password() {
+            passwords.by_role.insert(self.admin.user().to_owned(), own.to_owned());
+        }
+        passwords
     }
 
     /// The state of the embedded PostgreSQL; nobody tells us an outside one's.

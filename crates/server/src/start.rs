@@ -214,7 +214,7 @@ fn announce(door: &Gateway, board: &Board, chosen: &BTreeSet<Service>) {
 fn bootstrap_options(config: &Config, postgres: &Postgres) -> bootstrap::Options {
     bootstrap::Options {
         class: postgres.class(),
-        passwords: bootstrap::Passwords::shared(postgres.password()),
+        passwords: postgres.passwords(),
         auto_expose_new_tables: config.file.api.auto_expose_new_tables.unwrap_or(true),
         ..bootstrap::Options::default()
     }
