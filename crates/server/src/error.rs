@@ -83,6 +83,9 @@ pub enum Error {
     /// The database cannot be made into ours.
     #[error("cannot prepare the database: {0}")]
     Bootstrap(#[from] bootstrap::Error),
+    /// The project's roles, migrations or seeds cannot be applied.
+    #[error("cannot apply the project to the database: {0}")]
+    Project(#[from] project::Error),
     /// The service cannot run alone in this build.
     #[error("`serve {0}` is not part of this version of monobase yet")]
     CannotServe(String),

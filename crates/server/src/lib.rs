@@ -10,6 +10,7 @@
 pub mod control;
 
 mod error;
+mod first_start;
 mod format;
 mod health;
 mod info;

@@ -2,34 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::Config;
-use embedded_postgres::EngineSource;
 
 /// How to start.
+#[derive(Debug)]
 pub struct StartOptions {
     /// The resolved configuration.
     pub config: Config,
-    /// Where the embedded PostgreSQL's programs are.
-    pub engine: EngineSource,
-    /// How long requests in flight may take to finish at a stop.
-    pub drain: Duration,
     /// Told about each step.
     pub progress: Progress,
-}
-
-impl StartOptions {
-    /// A start with this configuration that tells nobody.
-    #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self {
-            config,
-            engine: EngineSource::Auto,
-            drain: Duration::from_secs(10),
-            progress: Progress::default(),
-        }
-    }
 }
 
 /// A step of the start that may take long enough to be shown.

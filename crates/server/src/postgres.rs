@@ -31,9 +31,9 @@ enum Kind {
 
 impl Postgres {
     /// Starts the embedded PostgreSQL, or finds out how to reach the outside one.
-    pub(crate) async fn start(config: &Config, engine: EngineSource, progress: &Progress) -> Result<Self, Error> {
+    pub(crate) async fn start(config: &Config, progress: &Progress) -> Result<Self, Error> {
         match &config.database {
-            DatabaseLocation::Embedded => Self::embedded(config, engine, progress).await,
+            DatabaseLocation::Embedded => Self::embedded(config, progress).await,
             DatabaseLocation::External { url, direct_url, .. } => {
                 let parse = |url: &config::Secret| {
                     ConnectConfig::parse_with(url.expose(), |_| None)
@@ -53,9 +53,9 @@ impl Postgres {
         }
     }
 
-    async fn embedded(config: &Config, engine: EngineSource, progress: &Progress) -> Result<Self, Error> {
+    async fn embedded(config: &Config, progress: &Progress) -> Result<Self, Error> {
         progress.step(Step::Engine);
-        let located = tokio::task::spawn_blocking(move || Engine::locate(engine)).await;
+        let located = tokio::task::spawn_blocking(move || Engine::locate(EngineSource::Auto)).await;
         let engine = match located {
             Ok(engine) => engine?,
             Err(error) => return Err(Error::Internal(error.to_string())),
@@ -130,6 +130,14 @@ impl Postgres {
         match &self.kind {
             Kind::Embedded { cluster, .. } => Some(cluster.state()),
             Kind::External { .. } => None,
+        }
+    }
+
+    /// Whether this start made the embedded PostgreSQL's data.
+    pub(crate) fn created(&self) -> bool {
+        match &self.kind {
+            Kind::Embedded { cluster, .. } => cluster.created(),
+            Kind::External { .. } => false,
         }
     }
 

@@ -13,42 +13,43 @@ use tokio::sync::watch;
 use crate::notifications::{Notifications, Subscription};
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
-use crate::{Error, Info, listen};
+use crate::{Error, Info, Progress, Step, listen};
+
+/// How long requests in flight may take to finish at a stop: as long as the original auth server gives them.
+const DRAIN: Duration = Duration::from_secs(60);
 
 /// How to serve.
+#[derive(Debug, Default)]
 pub struct ServeOptions {
-    /// The environment.
-    pub variables: Vec<(String, String)>,
-    /// How long requests in flight may take to finish at a stop.
-    pub drain: Duration,
+    /// Told about each step.
+    pub progress: Progress,
 }
 
-impl Default for ServeOptions {
-    /// The process's own environment. The original auth server gives requests a minute to finish.
-    fn default() -> Self {
+/// The process's environment, which is all the configuration that a service alone has.
+struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self {
-            variables: std::env::vars_os().filter_map(text).collect(),
-            drain: Duration::from_secs(60),
-        }
+        Self(std::env::vars_os().filter_map(text).collect())
     }
-}
 
-#[allow(dead_code)]
-impl ServeOptions {
     fn get(&self, name: &str) -> Option<String> {
-        self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 }
 
 /// Runs one service alone until SIGTERM or SIGINT.
 pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error> {
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let variables = Variables::of_process();
+    options.progress.step(Step::Services);
     let mut running = nothing(signals);
     let outcome = match service {
-        Service::Rest => serve_rest(&mut running, &options).await,
+        Service::Rest => serve_rest(&mut running, &variables).await,
+        Service::Auth => serve_auth(&mut running, &variables).await,
         other => Err(Error::CannotServe(other.to_string())),
     };
     match outcome {
@@ -60,9 +61,9 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
     }
 }
 
-async fn serve_rest(running: &mut Running, options: &ServeOptions) -> Result<(), Error> {
+async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), Error> {
     let refused = |error: rest::ConfigError| Error::Settings { service: "rest", reason: error.to_string() };
-    let settings = rest::Config::from_env(options.variables.iter().cloned()).map_err(refused)?;
+    let settings = rest::Config::from_env(variables.0.iter().cloned()).map_err(refused)?;
     if let Some(path) = &settings.unix_socket {
         return Err(Error::Settings {
             service: "rest",
@@ -77,16 +78,50 @@ async fn serve_rest(running: &mut Running, options: &ServeOptions) -> Result<(),
     let pool = Pool::new(login.clone(), settings.pool());
     running.pools.push(pool.clone());
     let rest = rest::Rest::start(settings, pool, ring);
-    let bound = open(running, address, rest.router(), options.drain, "PGRST_SERVER_PORT")?;
+    let bound = open(running, address, rest.router(), DRAIN, "PGRST_SERVER_PORT")?;
     running.addresses.api = Some(bound);
     if let Some(admin) = admin {
-        open(running, admin, rest.admin_router(), options.drain, "PGRST_ADMIN_SERVER_PORT")?;
+        open(running, admin, rest.admin_router(), DRAIN, "PGRST_ADMIN_SERVER_PORT")?;
     }
     if let Some(channel) = channel {
         let reloaded = rest.clone();
         subscribe(running, login, Subscription { channel, told: Box::new(move |_| reloaded.reload()) });
     }
     running.services.push(Box::pin(rest.stop()));
+    Ok(())
+}
+
+async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), Error> {
+    let refused = |reason: String| Error::Settings { service: "auth", reason };
+    let environment =
+        auth::Environment::from_env(|name| variables.get(name)).map_err(|error| refused(error.to_string()))?;
+    let login = ConnectConfig::parse_with(&environment.database_url, |name| variables.get(name))
+        .map_err(|error| Error::DatabaseUrl(error.to_string()))?;
+    let signing = &environment.signing;
+    let keys = match &signing.keys {
+        Some(keys) => tokens::KeySet::from_signing_keys(keys),
+        None => Ok(tokens::KeySet::empty()),
+    };
+    let keys = keys
+        .and_then(|keys| keys.with_secret(&signing.secret, signing.key_id.as_deref()))
+        .map_err(|error| refused(error.to_string()))?;
+    let limits = PoolConfig {
+        name: "auth",
+        max_size: environment.pool_size.unwrap_or(crate::settings::auth::POOL_SIZE),
+        ..PoolConfig::default()
+    };
+    let pool = Pool::new(login, limits);
+    running.pools.push(pool.clone());
+    let state = auth::State::new(environment.config, pool, KeyRing::new(keys), None)
+        .map_err(|error| refused(error.to_string()))?;
+    let (host, port) = environment.listen;
+    let ip = match host.as_str() {
+        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => text.parse().map_err(|_| refused(format!("GOTRUE_API_HOST: {text:?} is no address")))?,
+    };
+    let bound = open(running, SocketAddr::new(ip, port), auth::router(state), DRAIN, "PORT")?;
+    running.addresses.api = Some(bound);
     Ok(())
 }
 

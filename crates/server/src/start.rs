@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::control::Control;
+use crate::first_start::FirstStart;
 use crate::health::Board;
 use crate::notifications::{Notifications, Subscription};
 use crate::options::{Progress, StartOptions, Step};
@@ -23,7 +24,11 @@ use crate::signals::Signals;
 use crate::{Error, Info, format, listen, settings};
 
 /// The services of this build that answer behind the front door.
-const BUILT: [(Service, gateway::Service); 1] = [(Service::Rest, gateway::Service::Rest)];
+const BUILT: [(Service, gateway::Service); 2] =
+    [(Service::Rest, gateway::Service::Rest), (Service::Auth, gateway::Service::Auth)];
+
+/// How long requests in flight may take to finish at a stop.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How often recorded samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -56,7 +61,6 @@ pub async fn start(options: StartOptions) -> Result<Running, Error> {
 /// A start under way: what [`Running`] will own, as far as it exists.
 struct Starting {
     config: Config,
-    engine: embedded_postgres::EngineSource,
     progress: Progress,
     door: Gateway,
     roles: Arc<DatabaseRoles>,
@@ -77,7 +81,7 @@ struct Starting {
 impl Starting {
     /// All that needs no database: checks, the folder, the control socket, the front door.
     async fn begin(options: StartOptions) -> Result<Self, Error> {
-        let StartOptions { config, engine, drain, progress } = options;
+        let StartOptions { config, progress } = options;
         config.check_start()?;
         format::prepare(&config.paths.state)?;
         let metrics = telemetry::metrics::install()?;
@@ -111,13 +115,12 @@ impl Starting {
         let (close, closed) = watch::channel(false);
         let listeners = listener
             .map(|listener| {
-                tokio::spawn(gateway::serve(listener, Arc::new(door.clone()), limits, closed, drain))
+                tokio::spawn(gateway::serve(listener, Arc::new(door.clone()), limits, closed, DRAIN))
             })
             .into_iter()
             .collect();
         Ok(Self {
             config,
-            engine,
             progress,
             door,
             roles,
@@ -138,15 +141,29 @@ impl Starting {
 
     /// The database, what must be in it, and the services on top.
     async fn bring_up(&mut self) -> Result<(), Error> {
-        let postgres = Postgres::start(&self.config, self.engine.clone(), &self.progress).await?;
+        let postgres = Postgres::start(&self.config, &self.progress).await?;
         if let Some(state) = postgres.state() {
             self.board.watch(state);
         }
         self.addresses.database = postgres.tcp();
+        let first = FirstStart::of(&self.config.paths.state);
+        if postgres.created() {
+            first.begin()?;
+        }
         let postgres = self.postgres.insert(postgres);
         self.progress.step(Step::Bootstrap);
         let report = bootstrap::apply(postgres.admin(), &bootstrap_options(&self.config, postgres)).await?;
-        self.notices.extend(report.warnings.iter().cloned());
+        if report.outcome == bootstrap::Outcome::Created {
+            first.begin()?;
+        }
+        report_bootstrap(&report, &mut self.notices);
+        if first.is_unfinished() {
+            self.progress.step(Step::Migrations);
+            let login = postgres.direct_login("postgres");
+            let applied = project::apply(&login, &project_options(&self.config)).await?;
+            tracing::info!(migrations = applied.applied.len(), seeds = applied.seeded.len(), "the project was applied");
+            first.end()?;
+        }
         self.board.database_is(State::Up);
         self.progress.step(Step::Services);
         self.start_services().await
@@ -171,6 +188,22 @@ impl Starting {
             self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
             self.board.service_is(Service::Rest, State::Up);
             self.services.push(Box::pin(rest.stop()));
+        }
+        if self.config.services.contains(&Service::Auth) {
+            let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
+            let public_url = self.config.public_url(port);
+            let auth_settings = settings::auth::settings(&self.config, &public_url)?;
+            let limits = database::PoolConfig {
+                name: "auth",
+                max_size: settings::auth::POOL_SIZE,
+                ..database::PoolConfig::default()
+            };
+            let pool = postgres.pool("supabase_auth_admin", limits);
+            self.pools.push(pool.clone());
+            let state = auth::State::new(auth_settings, pool, self.ring.clone(), None)
+                .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
+            self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
+            self.board.service_is(Service::Auth, State::Up);
         }
         if !subscriptions.is_empty() {
             self.notifications =
@@ -219,6 +252,29 @@ fn bootstrap_options(config: &Config, postgres: &Postgres) -> bootstrap::Options
         ..bootstrap::Options::default()
     }
     .with_jwt(Some(config.keys.jwt_secret.expose()), u64::from(config.file.auth.jwt_expiry))
+}
+
+fn project_options(config: &Config) -> project::ProjectOptions {
+    let db = &config.file.db;
+    project::ProjectOptions {
+        migrations: db.migrations.enabled,
+        seed: db.seed.enabled,
+        seed_paths: db.seed.sql_paths.clone(),
+        ..project::ProjectOptions::new(&config.paths.supabase)
+    }
+}
+
+fn report_bootstrap(report: &bootstrap::Report, notices: &mut Vec<String>) {
+    tracing::info!(outcome = ?report.outcome, applied = report.applied.len(), "the database is prepared");
+    notices.extend(report.warnings.iter().cloned());
+    if report.outcome == bootstrap::Outcome::Foreign {
+        notices.push(
+            "this is a Supabase database that monobase did not make: nothing was changed in it, and `monobase db adopt` \
+             makes it ours"
+                .to_owned(),
+        );
+        notices.extend(report.differences.iter().map(ToString::to_string));
+    }
 }
 
 fn renderer(metrics: &Metrics) -> Box<dyn Fn() -> String + Send + Sync> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{Config, Environment, Flags};
 use server::control::{self, Status};
-use server::{Error, Running, StartOptions, start};
+use server::{Error, Progress, Running, StartOptions, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -17,8 +17,12 @@ fn config(folder: &Path, change: impl FnOnce(&mut Flags)) -> Config {
     Config::load(&flags, Environment::from_process([]), folder).unwrap()
 }
 
+fn options(config: Config) -> StartOptions {
+    StartOptions { config, progress: Progress::default() }
+}
+
 async fn started(folder: &Path) -> Running {
-    start(StartOptions::new(config(folder, |_| {}))).await.unwrap()
+    start(options(config(folder, |_| {}))).await.unwrap()
 }
 
 /// Each test has a whole PostgreSQL of its own.
@@ -50,7 +54,7 @@ async fn an_empty_folder_becomes_a_backend_that_stops_and_starts_again() {
     let socket = config(place.path(), |_| {}).paths.control_socket();
     assert!(matches!(control::status(&socket).await.unwrap(), Status::Up(_)));
 
-    let second = start(StartOptions::new(config(place.path(), |_| {}))).await;
+    let second = start(options(config(place.path(), |_| {}))).await;
     assert_eq!(second.err().unwrap().to_string(), "monobase is already running here");
 
     assert!(control::request_stop(&socket).await.unwrap());
@@ -69,7 +73,7 @@ async fn a_taken_port_stops_the_start_and_leaves_nothing_running() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
     let taken = config(place.path(), |flags| flags.port = Some(port));
-    let error = start(StartOptions::new(taken)).await.err().unwrap();
+    let error = start(options(taken)).await.err().unwrap();
     assert!(matches!(error, Error::PortTaken { .. }), "{error}");
     assert!(!place.path().join(".monobase/control.sock").exists());
 }
@@ -79,7 +83,7 @@ async fn a_database_that_does_not_answer_is_a_clear_error() {
     let place = tempfile::tempdir().unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outside = config(place.path(), |flags| flags.db_url = Some(format!("postgresql://a:b@{closed}/postgres")));
-    let error = tokio::time::timeout(Duration::from_secs(20), start(StartOptions::new(outside))).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(20), start(options(outside))).await.unwrap();
     let error = error.err().unwrap();
     assert!(error.to_string().starts_with("cannot prepare the database: "), "{error}");
     assert!(!error.to_string().contains(":b@"), "{error}");
@@ -90,7 +94,7 @@ async fn a_folder_of_a_newer_program_is_refused() {
     let place = tempfile::tempdir().unwrap();
     std::fs::create_dir(place.path().join(".monobase")).unwrap();
     std::fs::write(place.path().join(".monobase/format"), "99\n").unwrap();
-    let error = start(StartOptions::new(config(place.path(), |_| {}))).await.err().unwrap();
+    let error = start(options(config(place.path(), |_| {}))).await.err().unwrap();
     assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");
 }
 
@@ -98,7 +102,7 @@ async fn a_folder_of_a_newer_program_is_refused() {
 async fn an_ephemeral_run_leaves_no_data() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let place = tempfile::tempdir().unwrap();
-    let running = start(StartOptions::new(config(place.path(), |flags| flags.ephemeral = true))).await.unwrap();
+    let running = start(options(config(place.path(), |flags| flags.ephemeral = true))).await.unwrap();
     assert_eq!(ask(running.addresses().api.unwrap(), &get("/health")).await.0, 200);
     running.stop().await;
     assert!(!place.path().join(".monobase/postgres").exists());

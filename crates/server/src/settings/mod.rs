@@ -4,5 +4,6 @@
 //! process's own come first, as a base for what `config.toml` has no key for, and the resolved configuration is laid
 //! over them. That is what the CLI does for its containers, too.
 
+pub mod auth;
 pub mod gateway;
 pub mod rest;
