@@ -74,7 +74,8 @@ impl Backend {
 
     /// The names of `status -o env`, as JSON.
     pub(crate) fn status(&self) -> Result<Value> {
-        let output = Command::new(&self.binary).args(["status", "-o", "json"]).current_dir(&self.folder).output()?;
+        let output =
+            Command::new(&self.binary).args(["status", "-o", "json"]).current_dir(&self.folder).output()?;
         if !output.status.success() {
             bail!("status: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -75,7 +75,12 @@ impl Http {
 }
 
 /// Sends `request(n)` over `connections` connections for `duration`; every answer must have status 200.
-pub(crate) async fn run<F>(address: SocketAddr, connections: usize, duration: Duration, request: F) -> Result<Outcome>
+pub(crate) async fn run<F>(
+    address: SocketAddr,
+    connections: usize,
+    duration: Duration,
+    request: F,
+) -> Result<Outcome>
 where
     F: Fn(usize) -> Vec<u8> + Clone + 'static,
 {
@@ -119,7 +124,12 @@ where
         let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
         sorted.get(index).copied().unwrap_or_default()
     };
-    Ok(Outcome { requests: sorted.len(), per_second: sorted.len() as f64 / seconds, p50: at(0.5), p99: at(0.99) })
+    Ok(Outcome {
+        requests: sorted.len(),
+        per_second: sorted.len() as f64 / seconds,
+        p50: at(0.5),
+        p99: at(0.99),
+    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

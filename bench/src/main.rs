@@ -12,6 +12,7 @@ mod record;
 mod rest;
 mod startup;
 mod table;
+mod transaction;
 
 use std::path::PathBuf;
 
@@ -45,6 +46,8 @@ enum Measure {
     Memory,
     /// REST by primary key, signed in, under row level security, through the front door
     Rest,
+    /// The request transaction alone, without the server: our database client against pgbench
+    Transaction,
     /// Everything
     All,
 }
@@ -57,7 +60,9 @@ fn main() -> Result<()> {
             Measure::Startup => startup::measure(&arguments).await,
             Measure::Memory => memory::measure(&arguments).await,
             Measure::Rest => rest::measure(&arguments).await,
+            Measure::Transaction => transaction::measure(&arguments).await,
             Measure::All => {
+                transaction::measure(&arguments).await?;
                 startup::measure(&arguments).await?;
                 memory::measure(&arguments).await?;
                 rest::measure(&arguments).await

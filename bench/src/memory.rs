@@ -22,13 +22,11 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let address = backend.address;
     let under_load = tokio::spawn(async move { tokio::time::sleep(Duration::from_secs(2)).await });
     let request = application.request_bytes();
-    let (outcome, loaded) = tokio::join!(
-        load::run(address, 64, Duration::from_secs(arguments.seconds.max(4)), request),
-        async {
+    let (outcome, loaded) =
+        tokio::join!(load::run(address, 64, Duration::from_secs(arguments.seconds.max(4)), request), async {
             under_load.await.context("the timer")?;
             Ok::<_, anyhow::Error>((mib(rss_kib(backend.pid())?), mib(tree_pss_kib(backend.pid())?)))
-        }
-    );
+        });
     let (loaded_server, loaded_tree) = loaded?;
     outcome?;
     head("Memory (MiB); the limit is PostgreSQL's own share of the tree");

@@ -38,7 +38,10 @@ impl Script {
                 }
                 let name = format!("v{number}_{index}");
                 sql = sql.replace(&placeholder, &format!(":{name}"));
-                variables.push(format!("{name}={}", value.as_deref().context("a NULL parameter cannot be given to pgbench")?));
+                variables.push(format!(
+                    "{name}={}",
+                    value.as_deref().context("a NULL parameter cannot be given to pgbench")?
+                ));
             }
             text.push_str(&sql);
             text.push_str(";\n");
@@ -51,7 +54,13 @@ impl Script {
     }
 
     /// Transactions per second with `connections` connections for `seconds`.
-    pub(crate) fn run(&self, pgbench: &Path, target: &Target<'_>, connections: usize, seconds: u64) -> Result<f64> {
+    pub(crate) fn run(
+        &self,
+        pgbench: &Path,
+        target: &Target<'_>,
+        connections: usize,
+        seconds: u64,
+    ) -> Result<f64> {
         let mut command = Command::new(pgbench.join("pgbench"));
         command
             .args(["-n", "-M", "prepared", "-j", "2"])
@@ -69,7 +78,8 @@ impl Script {
         if !output.status.success() {
             bail!("pgbench: {text}\n{}", String::from_utf8_lossy(&output.stderr));
         }
-        let line = text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench printed no rate")?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench printed no rate")?;
         Ok(line.split_whitespace().next().context("a rate")?.parse()?)
     }
 

@@ -10,7 +10,8 @@ pub(crate) fn cpu_micros(pid: u32) -> Result<u64> {
     // The command may contain blanks, so count from the closing parenthesis: utime and stime are fields 14 and 15.
     let after = stat.rsplit_once(')').context("odd /proc/PID/stat")?.1;
     let fields: Vec<&str> = after.split_whitespace().collect();
-    let ticks: u64 = fields.get(11).context("utime")?.parse::<u64>()? + fields.get(12).context("stime")?.parse::<u64>()?;
+    let ticks: u64 =
+        fields.get(11).context("utime")?.parse::<u64>()? + fields.get(12).context("stime")?.parse::<u64>()?;
     Ok(ticks * 1_000_000 / 100)
 }
 
@@ -51,6 +52,7 @@ pub(crate) fn descendants(root: u32) -> Result<Vec<u32>> {
 
 fn field_kib(file: &str, name: &str) -> Result<u64> {
     let text = fs::read_to_string(file).with_context(|| format!("read {file}"))?;
-    let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
+    let line =
+        text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
     Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
 }

@@ -114,7 +114,8 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
         limit.push(script.best(&arguments.pgbench, &target, arguments.seconds)?);
         for (index, connections) in CONNECTIONS.into_iter().enumerate() {
             let before = cpu_micros(backend.pid())?;
-            let outcome = load::run(backend.address, connections, duration, application.request_bytes()).await?;
+            let outcome =
+                load::run(backend.address, connections, duration, application.request_bytes()).await?;
             cpu[index].push((cpu_micros(backend.pid())? - before) as f64 / outcome.requests as f64);
             ours[index].push(outcome.per_second);
             tails[index].push(outcome.p99.as_secs_f64() * 1e3);
@@ -193,7 +194,12 @@ impl Alone {
         let secret = backend.status()?["JWT_SECRET"].as_str().context("JWT_SECRET")?.to_owned();
         let child = Command::new(&arguments.binary)
             .args(["serve", "rest"])
-            .env("PGRST_DB_URI", format!("postgres://authenticator:postgres@127.0.0.1:{database_port}/postgres?sslmode=disable"))
+            .env(
+                "PGRST_DB_URI",
+                format!(
+                    "postgres://authenticator:postgres@127.0.0.1:{database_port}/postgres?sslmode=disable"
+                ),
+            )
             .env("PGRST_DB_SCHEMAS", "public,graphql_public")
             .env("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions")
             .env("PGRST_DB_MAX_ROWS", "1000")

@@ -82,12 +82,18 @@ impl Engine {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT)?;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(child.id() as i32),
+            nix::sys::signal::Signal::SIGINT,
+        )?;
         child.wait()?;
         Ok(took)
     }
 }
 
 fn connect_string(sockets: &Path) -> String {
-    format!("host={} port=5432 user=postgres password=postgres dbname=postgres sslmode=disable", sockets.display())
+    format!(
+        "host={} port=5432 user=postgres password=postgres dbname=postgres sslmode=disable",
+        sockets.display()
+    )
 }
