@@ -319,6 +319,8 @@ impl Connection {
             // invalid_sql_statement_name: somebody has deallocated, probably everything.
             "26000" => self.cache.clear(),
             "0A000" => self.cache.remove(slot),
+            // Permissions are checked while binding, too, and are no matter of age.
+            "42501" => return false,
             code if code.starts_with("42") => self.cache.remove(slot),
             _ => return false,
         }

@@ -143,3 +143,70 @@ pub(crate) fn report(body: &[u8]) -> Option<DbError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::result::Row;
+
+    #[test]
+    fn a_report_is_read_field_by_field() {
+        let body = b"SFEHLER\0VERROR\0C42P01\0Mrelation \"x\" does not exist\0P15\0Fparse_relation.c\0L1449\0Rf\0?new\0\0";
+        let read = report(body);
+        let read = read.as_ref().map(|read| (read.severity, read.code.as_str(), read.position, read.line));
+        assert_eq!(read, Some((Severity::Error, "42P01", Some(15), Some(1449))));
+        assert_eq!(report(b"SERROR\0"), None);
+        assert_eq!(report(b"M\xff\xfe\0\0").map(|read| read.message), Some("\u{fffd}\u{fffd}".into()));
+    }
+
+    #[test]
+    fn a_row_must_be_as_long_as_it_says() {
+        let read = |body: &'static [u8]| Row::decode(Bytes::from_static(body)).map(|row| format!("{row:?}"));
+        assert_eq!(read(b"\0\x02\0\0\0\x01a\xff\xff\xff\xff").as_deref(), Some(r#"[Some("a"), None]"#));
+        assert_eq!(read(b"\0\0").as_deref(), Some("[]"));
+        for malformed in [
+            &b""[..],
+            b"\0",
+            b"\0\x01",
+            b"\0\x01\0\0\0\x02a",
+            b"\0\x01\0\0\0\x01ab",
+            b"\0\x01\x7f\xff\xff\xffa",
+        ] {
+            assert_eq!(read(malformed), None, "{malformed:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = head(&body);
+            let _ = two_strings(&body);
+            let _ = notification(&body);
+            let _ = columns(&body);
+            let _ = parameter_types(&body);
+            let _ = report(&body);
+            if let Some(row) = Row::decode(Bytes::from(body.clone())) {
+                for index in 0..=row.len() {
+                    let _ = row.get(index);
+                    let _ = row.bytes(index);
+                }
+            }
+            let _ = crate::der::signature_digest(&body);
+            let _ = crate::der::validity(&body);
+        }
+
+        #[test]
+        fn cut_certificates_make_no_decoder_panic(cut in 0usize..400, flip in 0usize..400, to in any::<u8>()) {
+            let mut certificate = crate::der::tests::certificate();
+            if let Some(byte) = certificate.get_mut(flip) {
+                *byte = to;
+            }
+            certificate.truncate(cut);
+            let _ = crate::der::signature_digest(&certificate);
+            let _ = crate::der::validity(&certificate);
+        }
+    }
+}

@@ -128,3 +128,41 @@ fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_sub(offset)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn signed_with(algorithm: &'static rcgen::SignatureAlgorithm) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2001, 9, 9);
+        params.not_after = rcgen::date_time_ymd(2096, 2, 29);
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    pub(crate) fn certificate() -> Vec<u8> {
+        use std::sync::OnceLock;
+        static CERTIFICATE: OnceLock<Vec<u8>> = OnceLock::new();
+        CERTIFICATE.get_or_init(|| signed_with(&rcgen::PKCS_ECDSA_P256_SHA256)).clone()
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_signature() {
+        assert_eq!(signature_digest(&certificate()), Some(SignatureDigest::Sha256));
+        assert_eq!(
+            signature_digest(&signed_with(&rcgen::PKCS_ECDSA_P384_SHA384)),
+            Some(SignatureDigest::Sha384)
+        );
+        assert_eq!(signature_digest(&signed_with(&rcgen::PKCS_ED25519)), None);
+    }
+
+    #[test]
+    fn validity_is_read_in_both_forms_of_time() {
+        // 2001-09-09 is written with two digits of the year, 2096-02-29 with four.
+        let expected = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(validity(&certificate()), Some((expected(999_993_600), expected(3_981_312_000))));
+    }
+}

@@ -1,5 +1,6 @@
 //! A bounded set of connections.
 
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -65,6 +66,9 @@ pub struct PoolConfig {
     pub acquire_timeout: Duration,
     /// How many callers may wait; more are refused at once.
     pub max_waiting: usize,
+    /// How long a request may take once it has a connection; it is then cancelled. The server's own
+    /// `statement_timeout` answers better, but not when the server does not answer at all.
+    pub request_timeout: Option<Duration>,
     /// How long a connection may be unused before it is closed.
     pub idle_timeout: Duration,
     /// How long a connection may live.
@@ -86,6 +90,7 @@ impl Default for PoolConfig {
             max_size: 10,
             acquire_timeout: Duration::from_secs(10),
             max_waiting: 10_000,
+            request_timeout: None,
             idle_timeout: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(30 * 60),
             prepared_statements: PreparedStatements::Auto,
@@ -235,7 +240,7 @@ impl Pool {
     ) -> Result<Vec<ResultSet>, Error> {
         let mut connection = self.acquire().await?;
         loop {
-            match connection.request(context, statements).await {
+            match self.inner.in_time(connection.request(context, statements)).await {
                 Err(error) if connection.can_retry(&error, context.access == Access::ReadOnly) => {
                     connection = connection.exchange().await?;
                 }
@@ -252,7 +257,7 @@ impl Pool {
     ) -> Result<RequestTransaction, Error> {
         let mut connection = self.acquire().await?;
         loop {
-            match connection.begin_request(context, statements).await {
+            match self.inner.in_time(connection.begin_request(context, statements)).await {
                 // Nothing can have been committed.
                 Err(error) if connection.can_retry(&error, true) => {
                     connection = connection.exchange().await?
@@ -351,6 +356,14 @@ impl Inner {
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let Some(limit) = self.limits.request_timeout else { return work.await };
+        match tokio::time::timeout(limit, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Timeout { what: "the request transaction", limit }),
+        }
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {

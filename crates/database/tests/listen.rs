@@ -44,26 +44,3 @@ async fn a_lost_connection_comes_back_and_says_so(cluster) {
 }
 
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pool_and_listener_survive_a_restart_of_the_server() {
-    use database::{Pool, PoolConfig, RequestContext, Statement};
-    let bin = support::debian().or_else(support::embedded).unwrap();
-    let mut cluster = support::Cluster::start(&bin, &[], support::TRUST);
-    let pool = Pool::new(cluster.config(), PoolConfig::default());
-    let one = [Statement::new("select 1", &[])];
-    let context = RequestContext::default();
-    let mut listener = Listener::connect(cluster.config(), &["c"]).await.unwrap();
-    let three = tokio::join!(
-        pool.request(&context, &one),
-        pool.request(&context, &one),
-        pool.request(&context, &one)
-    );
-    assert!(three.0.is_ok() && three.1.is_ok() && three.2.is_ok());
-    cluster.kill();
-    let error = pool.request(&context, &one).await.unwrap_err();
-    assert!(error.is_unavailable(), "{error}");
-    tokio::task::block_in_place(|| cluster.restart());
-    assert_eq!(pool.request(&context, &one).await.unwrap()[0].scalar(), Some("1"));
-    assert_eq!(next(&mut listener).await, ListenEvent::Reconnected);
-}

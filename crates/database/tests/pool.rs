@@ -166,6 +166,28 @@ async fn a_future_dropped_at_any_await_leaves_a_usable_pool(cluster) {
     assert_eq!(pool.status().connects, 1);
 }
 
+async fn a_request_over_its_time_is_cancelled(cluster) {
+    let limits = PoolConfig { max_size: 1, request_timeout: Some(Duration::from_millis(100)), ..PoolConfig::default() };
+    let pool = Pool::new(cluster.config(), limits);
+    let nap = [Statement::new("select pg_sleep(60)", &[])];
+    let error = pool.request(&RequestContext::default(), &nap).await.unwrap_err();
+    assert_eq!(error.to_string(), "the request transaction took longer than 100ms");
+    assert_eq!(scalar(&pool, "select 1").await.as_deref(), Some("1"));
+    assert_eq!(pool.status().connects, 1);
+}
+
+async fn a_refused_permission_does_not_cost_the_prepared_statement(cluster) {
+    let pool = pool(cluster, 1);
+    pool.acquire().await.unwrap().simple_query("drop table if exists closed; create table closed (id int); do $$ begin create role req_out; exception when duplicate_object then end $$").await.unwrap();
+    let statement = [Statement::new("select * from closed", &[])];
+    for _ in 0..3 {
+        let error = pool.request(&RequestContext::new("req_out"), &statement).await.unwrap_err();
+        assert_eq!(error.sqlstate().unwrap().as_str(), "42501");
+    }
+    // The preamble and the statement, parsed once each.
+    assert_eq!((pool.status().cache_misses, pool.status().cache_hits), (2, 4));
+}
+
 async fn an_abandoned_long_statement_is_cancelled(cluster) {
     let pool = pool(cluster, 1);
     let nap = [Statement::new("select pg_sleep(60)", &[])];

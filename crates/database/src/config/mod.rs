@@ -2,6 +2,8 @@
 mod environment;
 mod keyword;
 mod parameters;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::fmt;
