@@ -119,6 +119,7 @@ pub(crate) fn pack(folder: &Path, level: i32, output: &Path) -> Result<(), Error
     let file = File::create(output).map_err(write)?;
     let mut encoder = zstd::Encoder::new(file, level).map_err(write)?;
     encoder.long_distance_matching(true).map_err(write)?;
+    encoder.multithread(2).map_err(write)?;
     let mut builder = tar::Builder::new(encoder);
     builder.mode(tar::HeaderMode::Deterministic);
     builder.follow_symlinks(false);

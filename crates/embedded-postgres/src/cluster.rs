@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use database::ConnectConfig;
+use database::{ConnectConfig, Connection};
 use tokio::sync::watch;
 
 use crate::{
@@ -71,11 +71,19 @@ impl Cluster {
                 create::set_password(engine, &folder, &data, &identity, Durability::Now)?;
             }
         }
-        let password = create::read_password(&folder)?
+        let mut password = create::read_password(&folder)?
             .ok_or_else(|| Error::StartFailed("its superuser has no password".into()))?;
         let launch = Launch::new(engine, &options, &folder, &data, &identity)?;
         let (socket, port) = (launch.socket().to_owned(), launch.port());
-        let supervisor = Supervisor::start(launch)?;
+        let mut supervisor = Supervisor::start(launch)?;
+        // Somebody may have changed it in SQL. Then a new one is set, rather than being locked out for good.
+        if !created && !fits(&socket, port, &password)? {
+            tracing::warn!("the password of {SUPERUSER} was changed; it gets a new one");
+            supervisor.stop(options.stop_timeout);
+            create::set_password(engine, &folder, &data, &identity, Durability::Now)?;
+            password = create::read_password(&folder)?.unwrap_or_default();
+            supervisor = Supervisor::start(Launch::new(engine, &options, &folder, &data, &identity)?)?;
+        }
         let Options { tcp, stop_timeout, .. } = options;
         Ok(Self { supervisor, _lock: lock, folder, socket, port, tcp, password, created, stop_timeout })
     }
@@ -138,6 +146,20 @@ impl Cluster {
             tracing::error!(%error, "PostgreSQL was not stopped in an orderly way");
         }
     }
+}
+
+/// Whether the superuser can sign in with the password.
+fn fits(socket: &Path, port: u16, password: &str) -> Result<bool, Error> {
+    let config = superuser(socket, port, password);
+    match tokio::runtime::Handle::current().block_on(Connection::connect(&config)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.sqlstate().is_some_and(|code| code.as_str() == "28P01") => Ok(false),
+        Err(error) => Err(Error::StartFailed(format!("it does not let us in: {error}"))),
+    }
+}
+
+fn superuser(socket: &Path, port: u16, password: &str) -> ConnectConfig {
+    ConnectConfig::unix(socket, port, SUPERUSER).with_database("postgres").with_password(Some(password))
 }
 
 fn make_folder(wanted: &Path) -> Result<PathBuf, Error> {

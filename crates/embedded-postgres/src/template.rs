@@ -36,7 +36,7 @@ pub fn capture(cluster: &Path, target: &Path) -> Result<(), Error> {
 
 /// Packs the data of a stopped cluster for the payload of the release executable. Takes the data out of the cluster's
 /// folder first: that cluster is used up. No role in it should have a password.
-pub fn pack(engine: &Engine, cluster: &Path, output: &Path) -> Result<(), Error> {
+pub fn pack(engine: &Engine, cluster: &Path, level: i32, output: &Path) -> Result<(), Error> {
     refuse_running(cluster)?;
     let data = cluster.join("template");
     fs::rename(cluster.join("data"), &data).map_err(|error| Error::io("cannot move", &data, error))?;
@@ -54,12 +54,12 @@ pub fn pack(engine: &Engine, cluster: &Path, output: &Path) -> Result<(), Error>
         let output = String::from_utf8_lossy(&outcome.stderr).trim().to_owned();
         return Err(Error::Tool { tool: "pg_resetwal", output });
     }
-    archive::pack(&data, 19, output)
+    archive::pack(&data, level, output)
 }
 
-/// Packs an engine for the payload.
-pub fn pack_engine(engine: &Engine, output: &Path) -> Result<(), Error> {
-    archive::pack(engine.folder(), 19, output)
+/// Packs an engine for the payload, at one of zstd's levels.
+pub fn pack_engine(engine: &Engine, level: i32, output: &Path) -> Result<(), Error> {
+    archive::pack(engine.folder(), level, output)
 }
 
 fn refuse_running(cluster: &Path) -> Result<(), Error> {

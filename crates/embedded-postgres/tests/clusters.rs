@@ -97,6 +97,18 @@ async fn a_lost_password_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_changed_in_sql_does_not_lock_us_out() {
+    let folder = scratch();
+    let options = options(&folder).await;
+    let cluster = Cluster::start(&engine(), options.clone()).await.unwrap();
+    psql(&cluster, "alter role supabase_admin password 'other'").unwrap();
+    cluster.stop().await;
+    let cluster = Cluster::start(&engine(), options).await.unwrap();
+    assert_eq!(psql(&cluster, "select 1"), Ok("1".into()));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tcp_accepts_tls_and_plaintext_from_this_machine() {
     let folder = scratch();
     let mut options = options(&folder).await;
