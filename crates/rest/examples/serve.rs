@@ -1,7 +1,7 @@
 //! The service alone, configured as PostgREST is. `cargo run -p rest --example serve`
 
 use anyhow::Context as _;
-use database::Pool;
+use database::{ListenEvent, Listener, Pool};
 use rest::{Config, Rest};
 use tokens::KeyRing;
 
@@ -12,7 +12,20 @@ async fn main() -> anyhow::Result<()> {
     let pool = Pool::new(config.connect()?, config.pool());
     let keys = config.keys()?.map(KeyRing::new);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", config.port)).await.context("listening")?;
+    let (channel, login) = (config.channel.clone(), pool.config().clone());
     let rest = Rest::start(config, pool, keys);
+    let told = rest.clone();
+    tokio::spawn(async move {
+        let mut notifications = Listener::connect(login, &[&channel]).await?;
+        loop {
+            match notifications.recv().await {
+                ListenEvent::Notification(notification) => told.notified(Some(&notification.payload)),
+                ListenEvent::Reconnected => told.notified(None),
+            }
+        }
+        #[allow(unreachable_code)]
+        anyhow::Ok(())
+    });
     axum::serve(listener, rest.router()).await?;
     Ok(())
 }

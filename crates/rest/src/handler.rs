@@ -21,9 +21,9 @@ use crate::parse::prefer::Count;
 use crate::parse::request::{self, Action, CallMethod, Request};
 use crate::plan::{self, CallReadPlan, MutateReadPlan, Plan, ReadPlan};
 use crate::respond;
-use crate::service::{Reload, Rest, State};
+use crate::service::{Rest, State};
 use crate::sql;
-use crate::timing::Timing;
+use crate::timing::{Stage, Timing};
 
 /// Answers any request.
 pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
@@ -43,7 +43,7 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
         Err(error) => {
             // Without a listener nobody else notices that the database was away.
             if error.is_unavailable() && state.catalog.is_some() && !state.config.channel_enabled {
-                rest.reload(Reload::Schema);
+                rest.shared.suspect();
             }
             error.response(rest.retry_after())
         }
@@ -68,7 +68,7 @@ async fn respond(
     let config = &state.config;
     let verified = parts.extensions.get::<Arc<Verified>>().cloned();
     let caller = identity::identify(&parts.headers, verified, state.keys.as_ref(), &state.policy, config)?;
-    timing.mark("jwt");
+    timing.mark(Stage::Jwt);
     let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
     let body = match parts.method {
         Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE => Bytes::new(),
@@ -80,7 +80,7 @@ async fn respond(
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
     let request = Request::parse(&parts.method, path, query, &parts.headers, body, prefer, config)?;
-    timing.mark("parse");
+    timing.mark(Stage::Parse);
     let job = Job { rest, state, catalog: &catalog, parts, caller: &caller, request: &request };
     match request.action {
         Action::RootInfo => Ok(respond::root_methods()),
@@ -88,7 +88,7 @@ async fn respond(
         Action::Root { .. } => job.root(timing).await,
         _ => {
             let plan = plan::plan(&request, &catalog, config)?;
-            timing.mark("plan");
+            timing.mark(Stage::Plan);
             match plan {
                 Plan::Call(plan) if request.action == Action::RoutineInfo => {
                     Ok(respond::routine_methods(plan.routine))
@@ -158,13 +158,13 @@ impl Job<'_> {
             singular(outcome, &plan.media)
         })
         .await?;
-        timing.mark("transaction");
+        timing.mark(Stage::Transaction);
         let response = if work.explains {
             Ok(respond::explained(self.request, outcome, &plan.media))
         } else {
             respond::read(self.request, outcome, &plan.media, max_rows)
         };
-        timing.mark("response");
+        timing.mark(Stage::Response);
         response
     }
 
@@ -188,13 +188,13 @@ impl Job<'_> {
             at_most(outcome, max)
         })
         .await?;
-        timing.mark("transaction");
+        timing.mark(Stage::Transaction);
         let response = if work.explains {
             Ok(respond::explained(self.request, outcome, &plan.media))
         } else {
             respond::change(self.request, self.catalog, outcome, &plan.media)
         };
-        timing.mark("response");
+        timing.mark(Stage::Response);
         response
     }
 
@@ -215,13 +215,13 @@ impl Job<'_> {
             at_most(outcome, max)
         })
         .await?;
-        timing.mark("transaction");
+        timing.mark(Stage::Transaction);
         let response = if work.explains {
             Ok(respond::explained(self.request, outcome, &plan.media))
         } else {
             respond::call(self.request, plan.routine, outcome, &plan.media)
         };
-        timing.mark("response");
+        timing.mark(Stage::Response);
         response
     }
 
@@ -230,7 +230,7 @@ impl Job<'_> {
         if !self.request.accept.iter().any(accepted) {
             return Err(Error::MediaType(self.request.accept.iter().map(MediaType::to_string).collect()));
         }
-        timing.mark("plan");
+        timing.mark(Stage::Plan);
         let context = self.context(Access::ReadOnly, FunctionContext::default());
         let follow = self.state.config.openapi_mode == OpenApiMode::FollowPrivileges;
         let visible = openapi::visible(
@@ -241,10 +241,10 @@ impl Job<'_> {
             follow,
         )
         .await?;
-        timing.mark("transaction");
+        timing.mark(Stage::Transaction);
         let document = openapi::document(self.catalog, &self.state.config, &self.request.schema, &visible);
         let response = respond::root(self.request, document);
-        timing.mark("response");
+        timing.mark(Stage::Response);
         Ok(response)
     }
 }

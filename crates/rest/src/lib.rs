@@ -5,6 +5,7 @@
 //! `respond` shapes the answer. Everything but `execute` is a pure function. The database builds the JSON, the bytes are
 //! passed through.
 
+mod admin;
 pub mod catalog;
 pub mod claim_path;
 pub mod config;
@@ -25,4 +26,4 @@ mod service;
 
 pub use config::{Config, ConfigError};
 pub use error::Error;
-pub use service::{Reload, Rest};
+pub use service::Rest;

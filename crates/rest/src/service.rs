@@ -1,19 +1,19 @@
 //! The running service: what it knows at the moment, and the work that keeps that up to date.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use database::{ListenEvent, Listener, Pool};
+use database::Pool;
 use tokens::{KeyRing, Policy};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, load, settings};
-use crate::{Config, handler};
+use crate::{Config, admin, handler};
 
 /// What requests are answered with. Never changed; a reload makes a new one.
 pub(crate) struct State {
@@ -52,7 +52,7 @@ impl State {
 
 /// What is to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reload {
+enum Reload {
     /// The catalogue, and the configuration before it.
     Schema,
     /// The configuration.
@@ -63,6 +63,7 @@ pub enum Reload {
 #[derive(Clone)]
 pub struct Rest {
     pub(crate) shared: Arc<Shared>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl std::fmt::Debug for Rest {
@@ -79,7 +80,21 @@ pub(crate) struct Shared {
     /// When the next attempt to load is made, for `Retry-After`.
     retry_after: AtomicU64,
     reloads: mpsc::Sender<Reload>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// How many loads of the catalogue succeeded, and how many failed.
+    loaded: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Shared {
+    /// Asks for a reload. Nothing need be done when the queue is full, see [`Rest::start`].
+    fn wake(&self, what: Reload) {
+        let _ = self.reloads.try_send(what);
+    }
+
+    /// A request found the database away, and nobody listens for when it is back.
+    pub(crate) fn suspect(&self) {
+        self.wake(Reload::Schema);
+    }
 }
 
 /// Bursts of notifications (a migration sends one for each statement) become one reload.
@@ -100,17 +115,12 @@ impl Rest {
             state: ArcSwap::from_pointee(State::new(config.clone(), None, keys)),
             retry_after: AtomicU64::new(1),
             reloads,
-            tasks: Mutex::default(),
+            loaded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             base: config,
         });
-        let mut tasks = vec![tokio::spawn(keep_loaded(shared.clone(), queue))];
-        if shared.base.channel_enabled {
-            tasks.push(tokio::spawn(listen(shared.clone())));
-        }
-        if let Ok(mut slot) = shared.tasks.try_lock() {
-            *slot = tasks;
-        }
-        Self { shared }
+        let task = tokio::spawn(keep_loaded(Arc::downgrade(&shared), queue));
+        Self { shared, task: Arc::new(Mutex::new(Some(task))) }
     }
 
     /// The API, at the root path.
@@ -118,10 +128,23 @@ impl Rest {
         Router::new().fallback(handler::answer).with_state(self.clone())
     }
 
-    /// Reads configuration and catalogue again, as `NOTIFY pgrst` does.
-    pub fn reload(&self, what: Reload) {
-        // Full is fine, see `start`.
-        let _ = self.shared.reloads.try_send(what);
+    /// The admin endpoints, for a listener of their own: `/live`, `/ready`, `/metrics`.
+    pub fn admin_router(&self) -> Router {
+        admin::router(self.clone())
+    }
+
+    /// Reads configuration and catalogue again. Returns at once; what is loaded serves until the new is there.
+    pub fn reload(&self) {
+        self.shared.wake(Reload::Schema);
+    }
+
+    /// Takes what was notified on the configured channel. `None` says that notifications may have been missed.
+    pub fn notified(&self, payload: Option<&str>) {
+        match payload {
+            None | Some("" | "reload schema") => self.shared.wake(Reload::Schema),
+            Some("reload config") => self.shared.wake(Reload::Config),
+            Some(_) => {}
+        }
     }
 
     /// Whether the catalogue is loaded.
@@ -139,9 +162,17 @@ impl Rest {
         self.shared.state.load().catalog.clone()
     }
 
+    /// How many loads of the catalogue succeeded, and how many failed.
+    pub(crate) fn loads(&self) -> [(&'static str, u64); 2] {
+        [
+            ("SUCCESS", self.shared.loaded.load(Ordering::Relaxed)),
+            ("FAIL", self.shared.failed.load(Ordering::Relaxed)),
+        ]
+    }
+
     /// Stops the background work.
-    pub async fn stop(&self) {
-        for task in self.shared.tasks.lock().await.drain(..) {
+    pub async fn stop(self) {
+        if let Some(task) = self.task.lock().await.take() {
             task.abort();
             // It was told to stop; how it ended does not matter.
             let _ = task.await;
@@ -155,18 +186,25 @@ impl Rest {
 }
 
 /// Loads the catalogue at first, and again whenever asked to. The old one serves until the new one is there.
-async fn keep_loaded(shared: Arc<Shared>, mut queue: mpsc::Receiver<Reload>) {
+async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
     let mut wanted = Reload::Schema;
     loop {
         let mut pause = 1;
-        while let Err(error) = reload(&shared, wanted).await {
+        loop {
+            // Gone when nobody is left to be served.
+            let Some(shared) = service.upgrade() else { return };
+            let Err(error) = reload(&shared, wanted).await else {
+                shared.retry_after.store(1, Ordering::Relaxed);
+                break;
+            };
+            shared.failed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("pgrst_schema_cache_loads_total", "status" => "FAIL").increment(1);
             tracing::error!(%error, retry_in_seconds = pause, "the catalogue could not be loaded");
             shared.retry_after.store(pause, Ordering::Relaxed);
+            drop(shared);
             tokio::time::sleep(Duration::from_secs(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        shared.retry_after.store(1, Ordering::Relaxed);
         let Some(next) = queue.recv().await else { return };
         wanted = next;
         tokio::time::sleep(DEBOUNCE).await;
@@ -192,6 +230,7 @@ async fn reload(shared: &Shared, what: Reload) -> Result<(), load::LoadError> {
     let keys = changed_keys(&config, &before);
     if let (Some(catalog), Reload::Schema) = (&catalog, what) {
         let seconds = began.elapsed().as_secs_f64();
+        shared.loaded.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("pgrst_schema_cache_loads_total", "status" => "SUCCESS").increment(1);
         metrics::gauge!("pgrst_schema_cache_query_time_seconds").set(seconds);
         tracing::info!(seconds, catalog = catalog.summary(), "the catalogue is loaded");
@@ -210,37 +249,6 @@ fn changed_keys(config: &Config, before: &State) -> Option<KeyRing> {
         Err(error) => {
             tracing::error!(%error, "the secret in the database is not used");
             before.keys.clone()
-        }
-    }
-}
-
-/// Passes on what is notified on the configured channel.
-async fn listen(shared: Arc<Shared>) {
-    let channel = shared.base.channel.clone();
-    let mut pause = 1;
-    loop {
-        let mut listener = match Listener::connect(shared.pool.config().clone(), &[&channel]).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::warn!(%error, retry_in_seconds = pause, "cannot listen for reloads");
-                tokio::time::sleep(Duration::from_secs(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                continue;
-            }
-        };
-        loop {
-            let wanted = match listener.recv().await {
-                // Notifications may have been missed.
-                ListenEvent::Reconnected => Reload::Schema,
-                ListenEvent::Notification(notification) => match notification.payload.as_str() {
-                    "" | "reload schema" => Reload::Schema,
-                    "reload config" => Reload::Config,
-                    _ => continue,
-                },
-            };
-            if shared.reloads.try_send(wanted).is_err() && shared.reloads.is_closed() {
-                return;
-            }
         }
     }
 }

@@ -85,7 +85,7 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
     }
     if let Some(channel) = channel {
         let reloaded = rest.clone();
-        subscribe(running, login, Subscription { channel, told: Box::new(move |_| reloaded.reload()) });
+        subscribe(running, login, Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) });
     }
     running.services.push(Box::pin(rest.stop()));
     Ok(())

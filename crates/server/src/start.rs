@@ -183,7 +183,7 @@ impl Starting {
             let rest = rest::Rest::start(rest_settings, rest_pool, Some(self.ring.clone()));
             if let Some(channel) = channel {
                 let reloaded = rest.clone();
-                subscriptions.push(Subscription { channel, told: Box::new(move |_| reloaded.reload()) });
+                subscriptions.push(Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) });
             }
             self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
             self.board.service_is(Service::Rest, State::Up);

@@ -257,19 +257,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Runs `first`, and `second` if `first` failed without consuming anything.
-    pub(crate) fn either<T>(
-        &mut self,
-        first: impl FnOnce(&mut Self) -> Scanned<T>,
-        second: impl FnOnce(&mut Self) -> Scanned<T>,
-    ) -> Scanned<T> {
-        let start = self.position;
-        match first(self) {
-            Err(Failed) if self.position == start => second(self),
-            result => result,
-        }
-    }
-
     /// Runs a parser that may be absent.
     pub(crate) fn optional<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<Option<T>> {
         let start = self.position;

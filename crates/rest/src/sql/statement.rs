@@ -3,7 +3,7 @@
 use crate::catalog::Routine;
 use crate::parse::media::{MediaType, PlanMedia};
 use crate::parse::prefer::Return;
-use crate::plan::{Body, CallReadPlan, MutateReadPlan, ReadNode, ReadPlan};
+use crate::plan::{Body, CallReadPlan, MutatePlan, MutateReadPlan, ReadNode, ReadPlan};
 use crate::sql::{Parameter, Sql, call as call_sql, mutate as mutate_sql, read as read_sql};
 
 /// The columns of the statement's one row. The body comes last, so that it can be passed on while it arrives.
@@ -37,6 +37,43 @@ impl<'a> From<Sql<'a>> for StatementText<'a> {
     }
 }
 
+/// What the one row says beside the body.
+struct Beside<'p> {
+    exact: bool,
+    page: &'static str,
+    inserted: &'static str,
+    /// The primary key to make a `Location` of.
+    location: Option<&'p [&'p str]>,
+    /// Whether a change is answered.
+    writes: bool,
+}
+
+const COUNT_PAGE: &str = "pg_catalog.count(_postgrest_t) AS page_total, ";
+const NOT_COUNTED: &str = "null AS response_inserted";
+
+/// The select list of the outermost statement. A plan shows the columns in the order that PostgREST has them.
+fn columns<'a>(sql: &mut Sql<'a>, media: &MediaType, beside: &Beside<'_>, body: impl FnOnce(&mut Sql<'a>)) {
+    sql.push(" SELECT ");
+    total(sql, beside.exact);
+    sql.push(beside.page);
+    if matches!(media, MediaType::Plan(_)) {
+        if beside.writes {
+            location(sql, beside.location);
+        }
+        body(sql);
+        sql.push(" AS body, ");
+        settings(sql);
+        sql.push(beside.inserted);
+    } else {
+        settings(sql);
+        sql.push(beside.inserted).push(", ");
+        location(sql, beside.location);
+        body(sql);
+        sql.push(" AS body");
+    }
+    sql.push(" FROM ");
+}
+
 /// A read.
 pub fn read<'a>(plan: &ReadPlan<'a>, exact: bool, count_limit: Option<i64>) -> StatementText<'a> {
     let mut sql = Sql::new();
@@ -47,13 +84,9 @@ pub fn read<'a>(plan: &ReadPlan<'a>, exact: bool, count_limit: Option<i64>) -> S
     if exact {
         count_table(&mut sql, &plan.tree, count_limit);
     }
-    sql.push(" SELECT ");
-    total(&mut sql, exact);
-    sql.push("pg_catalog.count(_postgrest_t) AS page_total, ");
-    settings(&mut sql);
-    sql.push("null AS response_inserted, null AS header, ");
-    body(&mut sql, plan.body, None, true);
-    sql.push(" AS body FROM ( SELECT * FROM pgrst_source ) _postgrest_t");
+    let beside = Beside { exact, page: COUNT_PAGE, inserted: NOT_COUNTED, location: None, writes: false };
+    columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, None, true));
+    sql.push("( SELECT * FROM pgrst_source ) _postgrest_t");
     sql.into()
 }
 
@@ -63,25 +96,21 @@ pub fn mutate<'a>(plan: &MutateReadPlan<'a>, representation: Option<Return>) -> 
     explain(&mut sql, &plan.media);
     sql.push("WITH pgrst_source AS (");
     mutate_sql::change(&mut sql, &plan.change);
-    sql.push(") SELECT null AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ");
-    settings(&mut sql);
-    sql.push(if plan.change.counts_inserted() {
-        "nullif(current_setting('pgrst.inserted', true), '')::int AS response_inserted, "
+    sql.push(")");
+    let location = match &plan.change {
+        MutatePlan::Insert(insert) if representation == Some(Return::HeadersOnly) => {
+            Some(&insert.primary_key[..]).filter(|key| !key.is_empty())
+        }
+        _ => None,
+    };
+    let inserted = if plan.change.counts_inserted() {
+        "nullif(current_setting('pgrst.inserted', true), '')::int AS response_inserted"
     } else {
-        "null AS response_inserted, "
-    });
-    match &plan.change {
-        crate::plan::MutatePlan::Insert(insert)
-            if representation == Some(Return::HeadersOnly) && !insert.primary_key.is_empty() =>
-        {
-            location(&mut sql, &insert.primary_key);
-        }
-        _ => {
-            sql.push("null AS header, ");
-        }
-    }
-    body(&mut sql, plan.body, None, false);
-    sql.push(" AS body FROM (");
+        NOT_COUNTED
+    };
+    let beside = Beside { exact: false, page: COUNT_PAGE, inserted, location, writes: true };
+    columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, None, false));
+    sql.push("(");
     if plan.body == Body::None {
         // Nothing is read, so that nothing selected can fail.
         sql.push("SELECT * FROM pgrst_source");
@@ -102,17 +131,10 @@ pub fn call<'a>(plan: &CallReadPlan<'a>, exact: bool) -> StatementText<'a> {
     if exact {
         count_table(&mut sql, &plan.tree, None);
     }
-    sql.push(" SELECT ");
-    total(&mut sql, exact);
-    sql.push(if plan.routine.returns.set {
-        "pg_catalog.count(_postgrest_t) AS page_total, "
-    } else {
-        "1 AS page_total, "
-    });
-    settings(&mut sql);
-    sql.push("null AS response_inserted, null AS header, ");
-    body(&mut sql, plan.body, Some(plan.routine), false);
-    sql.push(" AS body FROM (");
+    let page = if plan.routine.returns.set { COUNT_PAGE } else { "1 AS page_total, " };
+    let beside = Beside { exact, page, inserted: NOT_COUNTED, location: None, writes: false };
+    columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, Some(plan.routine), false));
+    sql.push("(");
     read_sql::select(&mut sql, &plan.tree);
     sql.push(") _postgrest_t");
     sql.into()
@@ -162,7 +184,11 @@ fn settings(sql: &mut Sql<'_>) {
 }
 
 /// The primary key of the one new row, as pairs.
-fn location(sql: &mut Sql<'_>, primary_key: &[&str]) {
+fn location(sql: &mut Sql<'_>, primary_key: Option<&[&str]>) {
+    let Some(primary_key) = primary_key else {
+        sql.push("null AS header, ");
+        return;
+    };
     sql.push(
         "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (SELECT json_agg(json_build_array(cell.key, cell.value)) \
          FROM (SELECT row_to_json(s) AS cells FROM pgrst_source s LIMIT 1) one, json_each_text(one.cells) cell \

@@ -15,8 +15,10 @@ const OURS: [&str; 5] = [
 
 /// The settings of the rest service.
 pub fn settings(config: &Config) -> Result<rest::Config, Error> {
-    rest::Config::from_env(variables(config))
-        .map_err(|error| Error::Settings { service: "rest", reason: error.to_string() })
+    let settings = rest::Config::from_env(variables(config))
+        .map_err(|error| Error::Settings { service: "rest", reason: error.to_string() })?;
+    // The front door answers cross-origin requests. Supabase's databases load pg-safeupdate for this service.
+    Ok(rest::Config { cors: false, require_where: true, ..settings })
 }
 
 fn variables(config: &Config) -> Vec<(String, String)> {
