@@ -13,6 +13,7 @@
 mod apply;
 mod check;
 mod error;
+mod extensions;
 pub mod ledgers;
 mod options;
 mod passwords;
@@ -26,6 +27,7 @@ mod steps;
 pub use apply::{adopt, apply};
 pub use check::check;
 pub use error::Error;
+pub use extensions::{OLDEST_WITH_CONTROL_PATH, install_extensions};
 pub use options::{Class, LOGIN_ROLES, Options, Passwords, Services};
 pub use report::{Difference, Outcome, Report};
 pub use state::schema_digest;

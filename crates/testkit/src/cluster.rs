@@ -51,7 +51,9 @@ impl Cluster {
             .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    pub(crate) fn start_blocking(server: Server, content: Content, settings: Vec<(String, String)>) -> Self {
+    pub(crate) fn start_blocking(server: Server, content: Content, own: Vec<(String, String)>) -> Self {
+        let mut settings = server.settings();
+        settings.extend(own);
         let folder = Folder::new();
         unpack(server, content, &folder.path().join("data"));
         let postmaster =

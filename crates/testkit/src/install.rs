@@ -62,6 +62,23 @@ impl Server {
         self.require().bin.join(name)
     }
 
+    /// Settings that this kind of server needs, beside those of every test server.
+    pub(crate) fn settings(self) -> Vec<(String, String)> {
+        match self {
+            // As the product starts its own.
+            Server::Embedded => {
+                let cache = cache_folder();
+                let path = std::fs::create_dir_all(&cache)
+                    .and_then(|()| bootstrap::install_extensions(&cache))
+                    .unwrap_or_else(|error| {
+                        panic!("cannot write extensions to {}: {error}", cache.display())
+                    });
+                vec![("extension_control_path".into(), path)]
+            }
+            Server::Debian15 => Vec::new(),
+        }
+    }
+
     /// The folder of its programs and what it is, or `None` when it is not installed.
     pub(crate) fn installation(self) -> Option<&'static Installation> {
         static EMBEDDED: OnceLock<Option<Installation>> = OnceLock::new();

@@ -14,7 +14,7 @@ use crate::install::{Server, cache_folder};
 use crate::process::{Folder, Postmaster, command, give_away, run};
 
 /// Raise it when this file makes something else of the same SQL.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What a data directory holds at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn initdb(server: Server, superuser: &str, data: &Path) {
 
 fn bootstrap_into(server: Server, data: &Path) {
     let folder = Folder::new();
-    let mut postmaster = Postmaster::start(&server.require().bin, data, folder.path(), &[]);
+    let mut postmaster = Postmaster::start(&server.require().bin, data, folder.path(), &server.settings());
     let config = ConnectConfig::unix(folder.path(), 5432, SUPERUSER).with_database("postgres");
     // A thread of its own, because we may be inside a test's runtime.
     std::thread::spawn(move || {

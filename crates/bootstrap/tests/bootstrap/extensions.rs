@@ -84,6 +84,47 @@ const FOR_SUPERUSERS: &[&str] = &[
 ];
 
 #[tokio::test]
+async fn on_somebodys_server_postgres_creates_what_postgresql_trusts() {
+    for server in servers() {
+        let database = database_on(server).await;
+        let mut postgres = database.connect("postgres").await;
+        let trusted = rows(
+            &mut postgres,
+            "select name from pg_available_extension_versions where trusted and not installed and name not like '%plperl%'
+                 and name not in ('plperl', 'pltcl') and name <> 'plpgsql' order by 1",
+        )
+        .await;
+        for contrib in ["citext", "hstore", "ltree", "pg_trgm", "unaccent"] {
+            assert!(trusted.iter().any(|name| name == contrib), "{contrib} is not in {trusted:?}");
+        }
+        for name in trusted {
+            postgres
+                .simple_query(&format!(
+                    "create extension if not exists \"{name}\" with schema extensions cascade"
+                ))
+                .await
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn pgjwt_is_an_extension_where_the_servers_files_are_ours() {
+    let database = database_on(Server::Embedded).await;
+    let mut postgres = database.connect("postgres").await;
+    let installed = "select extversion, extnamespace::regnamespace from pg_extension where extname = 'pgjwt'";
+    assert_eq!(rows(&mut postgres, installed).await, ["0.2.0|extensions"]);
+    postgres
+        .simple_query(
+            "drop extension pgjwt; create extension pgjwt with schema extensions;
+             create extension if not exists pgjwt with schema extensions",
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows(&mut postgres, installed).await, ["0.2.0|extensions"]);
+}
+
+#[tokio::test]
 async fn a_superuser_creates_everything_in_contrib() {
     for server in servers() {
         let database = database_on(server).await;
@@ -115,7 +156,13 @@ async fn the_usual_extensions_are_there_and_work_without_being_qualified() {
                 "select extname, extnamespace::regnamespace from pg_extension where extname <> 'plpgsql' order by 1"
             )
             .await,
-            ["pg_stat_statements|extensions", "pgcrypto|extensions", "uuid-ossp|extensions"]
+            match server {
+                Server::Embedded => {
+                    &["pg_stat_statements|extensions", "pgcrypto|extensions", "pgjwt|extensions", "uuid-ossp|extensions"]
+                        as &[&str]
+                }
+                Server::Debian15 => &["pg_stat_statements|extensions", "pgcrypto|extensions", "uuid-ossp|extensions"],
+            }
         );
         assert_eq!(value(&mut postgres, "select length(uuid_generate_v4()::text)").await, "36");
         assert_eq!(value(&mut postgres, "select crypt('pw', gen_salt('bf', 4)) like '$2a$04$%'").await, "t");
