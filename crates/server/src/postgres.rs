@@ -1,6 +1,7 @@
 //! The database of a run: the embedded PostgreSQL, or somebody else's.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use config::{Config, DatabaseLocation};
 use database::{ConnectConfig, Pool, PoolConfig};
@@ -70,10 +71,13 @@ impl Postgres {
         let folder = ephemeral
             .as_ref()
             .map_or_else(|| config.paths.state.join("postgres"), |place| place.path().join("postgres"));
-        let settings = config.file.db.settings.to_postgres();
+        let configured = config.file.db.settings.to_postgres();
+        let mut settings: Vec<(String, String)> =
+            configured.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        settings.extend(extensions(&engine)?);
         let options = Options {
             tcp: Some(config.listen.database),
-            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            settings,
             ephemeral: config.ephemeral,
             ..Options::new(folder)
         };
@@ -167,4 +171,22 @@ impl Postgres {
             }
         }
     }
+}
+
+/// The setting through which the embedded PostgreSQL finds the extensions that we bring along.
+fn extensions(engine: &Engine) -> Result<Option<(String, String)>, Error> {
+    if !engine.major().parse().is_ok_and(|major: u32| major >= bootstrap::OLDEST_WITH_CONTROL_PATH) {
+        return Ok(None);
+    }
+    // Beside the engine, because PostgreSQL's user can read there; that place may be another user's cache.
+    let beside = engine.folder().parent().map(Path::to_owned);
+    let mut failure = None;
+    for cache in beside.into_iter().chain([embedded_postgres::cache_folder()]) {
+        let written = std::fs::create_dir_all(&cache).and_then(|()| bootstrap::install_extensions(&cache));
+        match written {
+            Ok(path) => return Ok(Some(("extension_control_path".to_owned(), path))),
+            Err(error) => failure = Some(Error::file("write extensions to", cache)(error)),
+        }
+    }
+    failure.map_or(Ok(None), Err)
 }

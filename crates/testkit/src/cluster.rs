@@ -98,7 +98,7 @@ impl Cluster {
         self.postmaster.pid()
     }
 
-    /// Kills it as a crash would, and starts it again.
+    /// Kills it as a crash would, and starts it again. Commits of the last moments are lost, unless `synchronous_commit` is on.
     pub async fn crash(&mut self) {
         self.restart_after(Signal::SIGKILL);
     }

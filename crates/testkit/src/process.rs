@@ -52,7 +52,8 @@ impl Folder {
             .unwrap_or_else(|error| panic!("cannot make a temporary folder: {error}"));
         give_away(path.path());
         let mut watcher = Command::new("sh")
-            .args(["-c", "cat; sleep 1; rm -rf -- \"$0\""])
+            // In the background of a shell that ends at once, so that nobody has to wait for it.
+            .args(["-c", "exec 3<&0; (cat <&3; sleep 1; rm -rf -- \"$0\") &"])
             .arg(path.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -62,6 +63,7 @@ impl Folder {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run sh: {error}"));
         let watch = watcher.stdin.take().expect("stdin is piped");
+        watcher.wait().unwrap_or_else(|error| panic!("cannot wait for sh: {error}"));
         Self { path, _watch: watch }
     }
 
