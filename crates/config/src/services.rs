@@ -119,12 +119,16 @@ pub(crate) fn select(
         Service::Inbox => file.local_smtp.enabled,
         Service::Pooler => file.db.pooler.enabled,
     };
-    let selected: BTreeSet<Service> = Service::ALL
+    let mut selected: BTreeSet<Service> = Service::ALL
         .into_iter()
         // What is named on the command line runs, whatever the file says.
         .filter(|service| if only.is_empty() { enabled(service) } else { only.contains(service) })
         .filter(|service| !exclude.contains(service))
         .collect();
+    if !selected.is_empty() && !exclude.contains(&Service::Gateway) {
+        // Whoever names services wants to reach them.
+        selected.insert(Service::Gateway);
+    }
     if selected.is_empty() {
         return Err(ConfigError::new("no service is left to start")
             .hint("name fewer services with --exclude, or others with --only"));

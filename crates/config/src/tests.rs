@@ -365,7 +365,8 @@ fn services_are_chosen_by_our_names_and_by_those_of_the_containers() {
         load_with(&project(&[]), &flags, &[])
             .map(|config| config.services.into_iter().map(Service::as_str).collect::<Vec<_>>().join(" "))
     };
-    assert_eq!(chosen(&["rest,gotrue"], &[]).unwrap(), "rest auth");
+    assert_eq!(chosen(&["rest,gotrue"], &[]).unwrap(), "gateway rest auth");
+    assert_eq!(chosen(&["rest,gotrue"], &["kong"]).unwrap(), "rest auth");
     assert_eq!(
         chosen(&[], &["gotrue,realtime,storage-api,imgproxy", "mailpit,logflare,edge-runtime"]).unwrap(),
         "gateway rest meta studio"
