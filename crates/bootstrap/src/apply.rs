@@ -46,6 +46,18 @@ pub async fn adopt(config: &ConnectConfig, options: &Options) -> Result<Report, 
     Ok(report)
 }
 
+/// Brings the tables of one service up to date, as the original program does at its own start: on a database that somebody
+/// else prepared, signed in as the service's role. Returns what was applied.
+pub async fn migrate(config: &ConnectConfig, ledger: &ledgers::Ledger) -> Result<Vec<String>, Error> {
+    let mut session = Session::open(config).await?;
+    // Held until the connection closes, so that two nodes do not apply one migration twice.
+    let lock = format!("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext({}))", quote_literal(ledger.service));
+    session.query(&lock).await?;
+    let done = services::migrate(&mut session, ledger).await;
+    session.close().await;
+    done
+}
+
 struct Run<'a> {
     config: &'a ConnectConfig,
     options: &'a Options,

@@ -24,7 +24,7 @@ mod session;
 mod state;
 mod steps;
 
-pub use apply::{adopt, apply};
+pub use apply::{adopt, apply, migrate};
 pub use check::check;
 pub use error::Error;
 pub use extensions::{OLDEST_WITH_CONTROL_PATH, install_extensions};
