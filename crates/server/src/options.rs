@@ -14,6 +14,14 @@ pub struct StartOptions {
     pub progress: Progress,
 }
 
+impl StartOptions {
+    /// A start with this configuration that tells nobody.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, progress: Progress::default() }
+    }
+}
+
 /// A step of the start that may take long enough to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

@@ -110,6 +110,9 @@ async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), 
         max_size: environment.pool_size.unwrap_or(crate::settings::auth::POOL_SIZE),
         ..PoolConfig::default()
     };
+    // As the original does at its start. It signs in past any pooler, like the original.
+    let applied = bootstrap::migrate(&login, &bootstrap::ledgers::auth::LEDGER).await?;
+    tracing::info!(applied = applied.len(), "the auth tables are up to date");
     let pool = Pool::new(login, limits);
     running.pools.push(pool.clone());
     let state = auth::State::new(environment.config, pool, KeyRing::new(keys), None)

@@ -1,7 +1,7 @@
 //! The start of the whole, in order.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use config::{Config, Service};
@@ -29,6 +29,10 @@ const BUILT: [(Service, gateway::Service); 2] =
 
 /// How long requests in flight may take to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long the start waits for the catalogue, and how often it looks.
+const CATALOGUE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How often recorded samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -170,46 +174,76 @@ impl Starting {
     }
 
     async fn start_services(&mut self) -> Result<(), Error> {
-        let Some(postgres) = &self.postgres else {
-            return Err(Error::Internal("services without a database".to_owned()));
-        };
-        let mut subscriptions = Vec::new();
         let rest_settings = settings::rest::settings(&self.config)?;
-        let rest_pool = postgres.pool("authenticator", rest_settings.pool());
+        let rest_pool = self.pool("authenticator", rest_settings.pool())?;
         self.roles.connect(rest_pool.clone());
-        self.pools.push(rest_pool.clone());
-        if self.config.services.contains(&Service::Rest) {
-            let channel = rest_settings.channel_enabled.then(|| rest_settings.channel.clone());
-            let rest = rest::Rest::start(rest_settings, rest_pool, Some(self.ring.clone()));
-            if let Some(channel) = channel {
-                let reloaded = rest.clone();
-                subscriptions.push(Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) });
-            }
-            self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
-            self.board.service_is(Service::Rest, State::Up);
-            self.services.push(Box::pin(rest.stop()));
-        }
         if self.config.services.contains(&Service::Auth) {
-            let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
-            let public_url = self.config.public_url(port);
-            let auth_settings = settings::auth::settings(&self.config, &public_url)?;
-            let limits = database::PoolConfig {
-                name: "auth",
-                max_size: settings::auth::POOL_SIZE,
-                ..database::PoolConfig::default()
-            };
-            let pool = postgres.pool("supabase_auth_admin", limits);
-            self.pools.push(pool.clone());
-            let state = auth::State::new(auth_settings, pool, self.ring.clone(), None)
-                .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
-            self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
-            self.board.service_is(Service::Auth, State::Up);
+            self.start_auth()?;
         }
-        if !subscriptions.is_empty() {
-            self.notifications =
-                Some(Notifications::start(postgres.direct_login("authenticator"), subscriptions).await?);
+        if self.config.services.contains(&Service::Rest) {
+            self.start_rest(rest_settings, rest_pool).await?;
         }
         Ok(())
+    }
+
+    fn start_auth(&mut self) -> Result<(), Error> {
+        let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
+        let auth_settings = settings::auth::settings(&self.config, &self.config.public_url(port))?;
+        let limits = database::PoolConfig {
+            name: "auth",
+            max_size: settings::auth::POOL_SIZE,
+            ..database::PoolConfig::default()
+        };
+        let pool = self.pool("supabase_auth_admin", limits)?;
+        let state = auth::State::new(auth_settings, pool, self.ring.clone(), None)
+            .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
+        self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
+        self.board.service_is(Service::Auth, State::Up);
+        Ok(())
+    }
+
+    /// Listens for schema changes before the catalogue is read for the first time, so that none is missed between.
+    async fn start_rest(&mut self, settings: rest::Config, pool: database::Pool) -> Result<(), Error> {
+        let started: Arc<OnceLock<rest::Rest>> = Arc::default();
+        if settings.channel_enabled {
+            let listening = started.clone();
+            let told = move |payload: Option<&str>| {
+                if let Some(rest) = listening.get() {
+                    rest.notified(payload);
+                }
+            };
+            let subscription = Subscription { channel: settings.channel.clone(), told: Box::new(told) };
+            let login = self.postgres()?.direct_login("authenticator");
+            self.notifications = Some(Notifications::start(login, vec![subscription]).await?);
+        }
+        let rest = rest::Rest::start(settings, pool, Some(self.ring.clone()));
+        // Nobody else sets it.
+        let _ = started.set(rest.clone());
+        let ready = rest.clone();
+        self.services.push(Box::pin(rest.clone().stop()));
+        let loaded = async {
+            while !ready.is_ready() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(CATALOGUE, loaded).await.is_err() {
+            // It goes on trying and answers 503 meanwhile; everything else can be used.
+            self.notices.push("the rest service cannot read the database's schemas yet".to_owned());
+        }
+        self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
+        self.board.service_is(Service::Rest, State::Up);
+        Ok(())
+    }
+
+    fn postgres(&self) -> Result<&Postgres, Error> {
+        self.postgres.as_ref().ok_or_else(|| Error::Internal("services without a database".to_owned()))
+    }
+
+    /// A pool that is closed at the end.
+    fn pool(&mut self, role: &str, limits: database::PoolConfig) -> Result<database::Pool, Error> {
+        let pool = self.postgres()?.pool(role, limits);
+        self.pools.push(pool.clone());
+        Ok(pool)
     }
 
     fn into_running(self, signals: Signals) -> Running {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{Config, Environment, Flags};
 use server::control::{self, Status};
-use server::{Error, Progress, Running, StartOptions, start};
+use server::{Error, Running, StartOptions, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,7 +18,7 @@ fn config(folder: &Path, change: impl FnOnce(&mut Flags)) -> Config {
 }
 
 fn options(config: Config) -> StartOptions {
-    StartOptions { config, progress: Progress::default() }
+    StartOptions::new(config)
 }
 
 async fn started(folder: &Path) -> Running {
