@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Config(ConfigArguments),
     /// Make and print keys
     Keys(KeysArguments),
+    /// Work on the database
+    Db(DbArguments),
     /// Print the licences of everything inside
     Licenses,
     /// Print the version
@@ -218,6 +220,28 @@ pub(crate) enum KeyName {
     DatabasePassword,
     /// The public key set
     Jwks,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DbArguments {
+    #[command(subcommand)]
+    pub(crate) command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Take over a Supabase database that was not made by monobase
+    Adopt {
+        /// The database: its administrator's connection string
+        #[arg(long, value_name = "URL")]
+        db_url: Option<String>,
+        /// Do it; without, only print what would change
+        #[arg(long)]
+        yes: bool,
+        /// The generic environment names count
+        #[arg(long)]
+        production: bool,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -37,6 +37,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => commands::serve::run(global, &arguments),
         Command::Config(arguments) => commands::config::run(global, &arguments),
         Command::Keys(arguments) => commands::keys::run(global, &arguments),
+        Command::Db(arguments) => commands::db::run(global, &arguments),
         Command::Licenses => commands::licenses::run(),
         Command::Version(arguments) => commands::version::run(global, &arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),

@@ -9,6 +9,7 @@
 
 pub mod control;
 
+mod adopt;
 mod error;
 mod first_start;
 mod format;
@@ -26,6 +27,7 @@ pub mod settings;
 mod signals;
 mod start;
 
+pub use adopt::adopt;
 pub use error::Error;
 pub use info::Info;
 pub use options::{Progress, StartOptions, Step};

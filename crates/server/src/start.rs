@@ -278,7 +278,7 @@ fn announce(door: &Gateway, board: &Board, chosen: &BTreeSet<Service>) {
     }
 }
 
-fn bootstrap_options(config: &Config, postgres: &Postgres) -> bootstrap::Options {
+pub(crate) fn bootstrap_options(config: &Config, postgres: &Postgres) -> bootstrap::Options {
     bootstrap::Options {
         class: postgres.class(),
         passwords: postgres.passwords(),

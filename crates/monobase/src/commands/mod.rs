@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod db;
 mod detach;
 pub(crate) mod keys;
 pub(crate) mod licenses;

@@ -47,7 +47,7 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
     settings::block_on(async {
         let shown = steps.clone();
         let progress = Progress::new(move |step| shown.begin(&step.to_string()));
-        let started = server::start(StartOptions { progress, ..StartOptions::new(config) }).await;
+        let started = server::start(StartOptions { config, progress }).await;
         steps.end();
         let running = started?;
         print_ready(running.info(), production, global)?;
@@ -74,7 +74,7 @@ pub(crate) async fn run_reporting(
 ) -> Result<(), Failure> {
     let step = tell.clone();
     let progress = Progress::new(move |begun| step(&Message::Step(begun.to_string())));
-    let running = server::start(StartOptions { progress, ..StartOptions::new(config) }).await?;
+    let running = server::start(StartOptions { config, progress }).await?;
     tell(&Message::Ready(running.info().clone()));
     drop(tell);
     Ok(running.wait().await?)

@@ -4,5 +4,6 @@
 
 mod configuration;
 mod keys;
+mod lifecycle;
 mod support;
 mod usage;

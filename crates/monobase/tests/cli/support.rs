@@ -45,7 +45,8 @@ impl Project {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_monobase"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        for name in ["PATH", "HOME", "USER", "TMPDIR", "XDG_CACHE_HOME", "MONOBASE_ENGINE"] {
+        for name in ["PATH", "HOME", "USER", "TMPDIR", "XDG_CACHE_HOME", "MONOBASE_ENGINE", "MONOBASE_CACHE"]
+        {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
