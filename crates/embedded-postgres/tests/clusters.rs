@@ -256,3 +256,11 @@ async fn initdb_gives_each_cluster_an_identifier_of_its_own_and_a_template_does_
     assert_ne!(seen[0], seen[1]);
     assert_eq!(seen[2], seen[3]);
 }
+
+#[test]
+fn every_part_of_the_engine_has_its_licence_with_it() {
+    for part in embedded_postgres::licenses::parts() {
+        let text = part.text(&engine()).unwrap_or_else(|| panic!("{} has no text", part.name));
+        assert!(text.contains("Copyright") || text.contains("public domain"), "{}: {text}", part.name);
+    }
+}
