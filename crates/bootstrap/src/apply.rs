@@ -128,8 +128,9 @@ impl Run<'_> {
             });
         }
         let done: Vec<String> = state.as_ref().map(|state| state.versions.clone()).unwrap_or_default();
-        let fresh = !server.has_service_schemas;
         let adopted = state.as_ref().map_or(outcome == Outcome::Adopted, |state| state.adopted);
+        // Roles belong to the whole server: a database may have them and be empty otherwise.
+        let fresh = !adopted || !server.has_service_schemas;
         let mut applied = Vec::new();
 
         if state.is_none() {
@@ -140,8 +141,8 @@ impl Run<'_> {
             if !done.iter().any(|version| version == step.version) {
                 let run = match step.when {
                     When::Always => true,
-                    When::Fresh => !adopted,
-                    When::FreshAndClosed => !adopted && fresh && !self.options.auto_expose_new_tables,
+                    When::Fresh => fresh,
+                    When::FreshAndClosed => fresh && !self.options.auto_expose_new_tables,
                     When::WithoutExtension(name) => !server.offers(name),
                 };
                 self.step(session, step, run).await?;

@@ -57,6 +57,12 @@ async fn bootstrapped(engine: &Engine, folder: &Path, output: &Path) -> anyhow::
     let mut options = Options::new(folder);
     options.seed = Seed::Initdb;
     options.settings = vec![("fsync".into(), "off".into())];
+    if engine.major().parse().is_ok_and(|major: u32| major >= bootstrap::OLDEST_WITH_CONTROL_PATH) {
+        let cache = embedded_postgres::cache_folder();
+        let path = bootstrap::install_extensions(&cache)
+            .with_context(|| format!("cannot write extensions to {}", cache.display()))?;
+        options.settings.push(("extension_control_path".into(), path));
+    }
     let cluster = Cluster::start(engine, options).await.map_err(with_hint)?;
     let superuser = cluster.connect_config(SUPERUSER);
     let bootstrap =

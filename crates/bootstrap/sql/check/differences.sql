@@ -169,6 +169,15 @@ where found.evtenabled is null or found.evtenabled = 'D'
 
 union all
 
+-- Whoever owns such a function decides what superusers run.
+select 'event trigger owner', event_trigger.evtname, 'supabase_admin', routine.proowner::regrole::text
+from pg_catalog.pg_event_trigger as event_trigger
+join pg_catalog.pg_proc as routine on routine.oid = event_trigger.evtfoid
+where event_trigger.evtname in (select name from wanted_event_trigger)
+  and routine.proowner::regrole::text <> 'supabase_admin'
+
+union all
+
 select 'publication', 'supabase_realtime', 'present', null
 where not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime')
 

@@ -53,3 +53,7 @@ create event trigger pgrst_ddl_watch on ddl_command_end execute function extensi
 
 drop event trigger if exists pgrst_drop_watch;
 create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_drop_watch();
+
+-- Superusers run these too, so nobody else may be able to change them. A database of somebody else may have them already.
+alter function extensions.pgrst_ddl_watch() owner to supabase_admin;
+alter function extensions.pgrst_drop_watch() owner to supabase_admin;

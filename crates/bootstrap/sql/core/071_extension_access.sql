@@ -74,3 +74,7 @@ drop event trigger if exists issue_pg_net_access;
 create event trigger issue_pg_net_access on ddl_command_end
   when tag in ('CREATE EXTENSION')
   execute function extensions.grant_pg_net_access();
+
+-- Superusers run these too, so nobody else may be able to change them. A database of somebody else may have them already.
+alter function extensions.grant_pg_cron_access() owner to supabase_admin;
+alter function extensions.grant_pg_net_access() owner to supabase_admin;

@@ -107,3 +107,7 @@ drop event trigger if exists issue_graphql_placeholder;
 create event trigger issue_graphql_placeholder on sql_drop
   when tag in ('DROP EXTENSION')
   execute function extensions.set_graphql_placeholder();
+
+-- Superusers run these too, so nobody else may be able to change them. A database of somebody else may have them already.
+alter function extensions.grant_pg_graphql_access() owner to supabase_admin;
+alter function extensions.set_graphql_placeholder() owner to supabase_admin;

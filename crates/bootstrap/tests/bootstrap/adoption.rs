@@ -78,7 +78,8 @@ async fn a_supabase_database_of_somebody_else_is_only_checked_until_it_is_adopte
         let mut admin = cluster.connect("supabase_admin", "postgres").await;
         admin
             .simple_query(
-                "alter role anon login; alter role authenticated set statement_timeout = '1min';
+                "alter function extensions.grant_pg_net_access() owner to postgres;
+                 alter role anon login; alter role authenticated set statement_timeout = '1min';
                  revoke pg_monitor from postgres; drop publication supabase_realtime;
                  delete from auth.schema_migrations where version like '2025%';
                  alter default privileges for role postgres in schema public revoke all on tables from anon;
@@ -100,6 +101,7 @@ async fn a_supabase_database_of_somebody_else_is_only_checked_until_it_is_adopte
         assert_eq!(
             found,
             [
+                "event trigger owner issue_pg_net_access: expected supabase_admin, found postgres",
                 "membership postgres in pg_monitor is missing (expected granted)",
                 "publication supabase_realtime is missing (expected present)",
                 "role anon: expected inherit, found login inherit",
@@ -125,6 +127,27 @@ async fn a_supabase_database_of_somebody_else_is_only_checked_until_it_is_adopte
         );
         assert_eq!(apply(&config, &options()).await.unwrap().outcome, Outcome::UpToDate);
         assert!(matches!(adopt(&config, &options()).await, Err(Error::NothingToAdopt(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_second_database_of_a_server_is_adopted_like_a_fresh_one() {
+    for server in servers() {
+        let cluster = Cluster::bootstrapped(server).await;
+        let mut admin = cluster.connect("supabase_admin", "postgres").await;
+        admin.simple_query("create database second").await.unwrap();
+        let config = cluster.config("supabase_admin", "second");
+        assert_eq!(apply(&config, &options()).await.unwrap().outcome, Outcome::Foreign);
+        assert_eq!(adopt(&config, &options()).await.unwrap().outcome, Outcome::Adopted);
+        assert_eq!(check(&config, &options()).await.unwrap().differences, []);
+        assert_eq!(
+            value(
+                &mut cluster.connect("postgres", "second").await,
+                "create table public.t (id int); select has_table_privilege('anon', 'public.t', 'select')"
+            )
+            .await,
+            "t"
+        );
     }
 }
 
