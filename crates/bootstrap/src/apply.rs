@@ -51,7 +51,8 @@ pub async fn adopt(config: &ConnectConfig, options: &Options) -> Result<Report, 
 pub async fn migrate(config: &ConnectConfig, ledger: &ledgers::Ledger) -> Result<Vec<String>, Error> {
     let mut session = Session::open(config).await?;
     // Held until the connection closes, so that two nodes do not apply one migration twice.
-    let lock = format!("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext({}))", quote_literal(ledger.service));
+    let lock =
+        format!("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext({}))", quote_literal(ledger.service));
     session.query(&lock).await?;
     let done = services::migrate(&mut session, ledger).await;
     session.close().await;

@@ -36,13 +36,12 @@ create index if not exists one_time_tokens_relates_to_hash_idx on auth.one_time_
 create unique index if not exists one_time_tokens_user_id_token_type_key on auth.one_time_tokens (user_id, token_type);
 
 -- No policies: nobody but the owner reads or writes these tables, unless the user grants it and adds a policy.
--- `postgres` may read them, as owner of the user's schema, and pass that on.
+-- `postgres` may read them, as owner of the user's schema, and pass that on; the ledger is the service's alone.
 do $$
 declare
     relation regclass;
 begin
     foreach relation in array array[
-        'auth.schema_migrations',
         'auth.instances',
         'auth.users',
         'auth.audit_log_entries',
@@ -65,6 +64,7 @@ begin
     end loop;
 end
 $$;
+alter table auth.schema_migrations enable row level security;
 
 alter type auth.factor_type add value if not exists 'phone';
 

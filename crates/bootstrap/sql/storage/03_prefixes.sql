@@ -12,7 +12,8 @@ as $$
     select array_length(string_to_array(name, '/'), 1)
 $$;
 
--- The folder that a name lies in; empty at the top. A trailing slash belongs to the last segment.
+-- The folder that a name lies in; empty at the top. A trailing slash belongs to the segment before it, except for a name
+-- of one segment, which is returned as it is.
 create or replace function storage.get_prefix(name text) returns text
 language sql immutable strict
 as $$
