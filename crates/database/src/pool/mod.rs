@@ -1,9 +1,12 @@
 //! A bounded set of connections.
 
+mod clean;
+mod lent;
+mod limits;
+
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram};
@@ -11,114 +14,16 @@ use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::config::ConnectConfig;
-use crate::connection::{Connection, STATEMENT_CACHE_SIZE};
-use crate::error::{Error, Severity};
+use crate::connection::Connection;
+use crate::error::Error;
 use crate::pooler;
 use crate::request::{Access, RequestContext, RequestTransaction};
 use crate::result::ResultSet;
 use crate::statement::Statement;
 use crate::stream::RowStream;
 
-/// Whether statements are kept prepared on connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PreparedStatements {
-    /// Yes, unless a transaction pooler is found between us and the server.
-    #[default]
-    Auto,
-    /// Yes.
-    On,
-    /// No: each is parsed anew, unnamed.
-    Off,
-}
-
-/// What is done to a session that was lent out by [`Pool::acquire`] and comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SessionReset {
-    /// Nothing but the rollback of an open transaction.
-    Never,
-    /// Settings, locks, temporary tables and subscriptions are discarded when a statement has shown that there
-    /// are some (`SET`, `LISTEN`, `CREATE TEMP` …).
-    #[default]
-    WhenTouched,
-    /// They are always discarded.
-    Always,
-}
-
-/// What stands between us and the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooler {
-    /// Nothing.
-    None,
-    /// Something that keeps one server session for one of ours.
-    Session,
-    /// Something that may give every transaction another server session.
-    Transaction,
-}
-
-/// The limits of a pool.
-#[derive(Debug, Clone)]
-pub struct PoolConfig {
-    /// Name in metrics, such as `rest`.
-    pub name: &'static str,
-    /// How many connections at most.
-    pub max_size: usize,
-    /// How long a caller waits for a connection.
-    pub acquire_timeout: Duration,
-    /// How many callers may wait; more are refused at once.
-    pub max_waiting: usize,
-    /// How long a request may take once it has a connection; it is then cancelled. The server's own
-    /// `statement_timeout` answers better, but not when the server does not answer at all.
-    pub request_timeout: Option<Duration>,
-    /// How long a connection may be unused before it is closed.
-    pub idle_timeout: Duration,
-    /// How long a connection may live.
-    pub max_lifetime: Duration,
-    /// Whether statements are kept prepared.
-    pub prepared_statements: PreparedStatements,
-    /// How many statements a connection keeps prepared.
-    pub statement_cache_size: usize,
-    /// What happens to a session that comes back.
-    pub reset: SessionReset,
-    /// How long a connection with an abandoned statement may take to come clean before it is closed.
-    pub drain_timeout: Duration,
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        PoolConfig {
-            name: "default",
-            max_size: 10,
-            acquire_timeout: Duration::from_secs(10),
-            max_waiting: 10_000,
-            request_timeout: None,
-            idle_timeout: Duration::from_secs(30),
-            max_lifetime: Duration::from_secs(30 * 60),
-            prepared_statements: PreparedStatements::Auto,
-            statement_cache_size: STATEMENT_CACHE_SIZE,
-            reset: SessionReset::WhenTouched,
-            drain_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// A pool's figures at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PoolStatus {
-    /// The limit.
-    pub max_size: usize,
-    /// Connections that exist.
-    pub size: usize,
-    /// Connections nobody uses.
-    pub idle: usize,
-    /// Callers that wait.
-    pub waiting: usize,
-    /// Connections opened so far.
-    pub connects: u64,
-    /// Statements found prepared so far.
-    pub cache_hits: u64,
-    /// Statements that had to be parsed so far.
-    pub cache_misses: u64,
-}
+pub use lent::PooledConnection;
+pub use limits::{PoolConfig, PoolStatus, Pooler, PreparedStatements, SessionReset};
 
 /// A bounded set of connections to one server. Cheap to clone.
 #[derive(Clone)]
@@ -190,8 +95,6 @@ impl Metrics {
 
 /// An idle connection that was used this recently is only asked what the runtime knows of its socket.
 const FRESH: Duration = Duration::from_millis(100);
-/// How long an abandoned statement may go on before it is cancelled.
-const CANCEL_AFTER: Duration = Duration::from_millis(20);
 
 impl Pool {
     /// A pool; connections are opened when they are needed.
@@ -443,16 +346,16 @@ impl Inner {
         if connection.is_broken() || self.closed.load(Ordering::SeqCst) {
             drop(live);
             drop(permit);
-            self.returned.notify_waiters();
+            self.returned();
         } else if connection.is_settled() && !self.wants_reset(connection) {
             self.store(live);
             drop(permit);
-            self.returned.notify_waiters();
+            self.returned();
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let pool = Arc::downgrade(self);
             let mut tasks = self.tasks();
             while tasks.try_join_next().is_some() {}
-            tasks.spawn_on(clean(pool, live, permit), &runtime);
+            tasks.spawn_on(clean::clean(pool, live, permit), &runtime);
         }
     }
 
@@ -462,6 +365,13 @@ impl Inner {
             SessionReset::Never => false,
             SessionReset::WhenTouched => connection.touched,
             SessionReset::Always => true,
+        }
+    }
+
+    /// Tells `close`, if it waits, that there may be one connection less.
+    fn returned(&self) {
+        if self.closed.load(Ordering::SeqCst) {
+            self.returned.notify_waiters();
         }
     }
 
@@ -504,52 +414,6 @@ impl Inner {
     }
 }
 
-/// Brings a connection into order: reads or cancels what was abandoned, rolls back, discards.
-async fn clean(pool: Weak<Inner>, mut live: Live, permit: OwnedSemaphorePermit) {
-    let Some(inner) = pool.upgrade() else { return };
-    let limit = inner.limits.drain_timeout;
-    let connection = &mut live.connection;
-    let outcome = tokio::time::timeout(limit, async {
-        if connection.outstanding > 0
-            && tokio::time::timeout(CANCEL_AFTER, connection.settle()).await.is_err()
-        {
-            let direct = matches!(inner.pooler.get(), None | Some(Pooler::None));
-            connection.cancel_token().cancel().await?;
-            connection.settle().await?;
-            if !direct {
-                // A pooler may pass the cancellation on later, to whatever runs then.
-                return Err(Error::Closed);
-            }
-        }
-        connection.settle().await?;
-        if !connection.is_settled() {
-            connection.simple_query("rollback").await?;
-        }
-        if inner.wants_reset(connection) {
-            connection.simple_query("discard all").await?;
-        }
-        Ok(())
-    });
-    match outcome.await {
-        Ok(Ok(())) if live.connection.is_settled() => inner.store(live),
-        Ok(Ok(())) => drop(live),
-        Ok(Err(error)) => {
-            tracing::debug!(pool = inner.limits.name, %error, "connection closed instead of reused");
-            drop(live);
-        }
-        Err(_) => {
-            tracing::debug!(
-                pool = inner.limits.name,
-                ?limit,
-                "connection closed: it did not come clean in time"
-            );
-            drop(live);
-        }
-    }
-    drop(permit);
-    inner.returned.notify_waiters();
-}
-
 /// Counts a caller that waits, however the waiting ends.
 struct Waiting<'p> {
     inner: &'p Inner,
@@ -570,88 +434,5 @@ impl Drop for Waiting<'_> {
         self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
         self.inner.metrics.waiting.decrement(1.0);
         self.inner.metrics.wait.record(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-/// A connection on loan.
-pub struct PooledConnection {
-    /// Taken when it goes back.
-    lent: Option<(Live, OwnedSemaphorePermit)>,
-    pool: Arc<Inner>,
-    /// Whether it had been used before: it may have died since.
-    reused: bool,
-    hits: u64,
-    misses: u64,
-}
-
-impl PooledConnection {
-    fn new(pool: Arc<Inner>, live: Live, permit: OwnedSemaphorePermit, reused: bool) -> Self {
-        let (hits, misses) = (live.connection.cache.hits, live.connection.cache.misses);
-        pool.metrics.in_use.increment(1.0);
-        PooledConnection { lent: Some((live, permit)), pool, reused, hits, misses }
-    }
-
-    /// Whether a request that failed may be sent again over another connection: this one had died while idle, and
-    /// nothing of the request was executed, or nothing that matters (`harmless`).
-    fn can_retry(&self, error: &Error, harmless: bool) -> bool {
-        let wire = &self.wire;
-        self.reused
-            && wire.broken
-            && !wire.answered
-            && match error {
-                // The server says goodbye before it has looked at the request.
-                Error::Db(report) => report.severity == Severity::Fatal && report.code.class() == "57",
-                Error::Io(_) | Error::Closed => harmless || !wire.sent,
-                _ => false,
-            }
-    }
-
-    /// Gives a dead connection up for another one, without queueing again.
-    async fn exchange(mut self) -> Result<PooledConnection, Error> {
-        let pool = self.pool.clone();
-        match self.take() {
-            Some((live, permit)) => {
-                drop(live);
-                pool.lend(permit).await
-            }
-            None => Err(Error::Closed),
-        }
-    }
-
-    fn take(&mut self) -> Option<(Live, OwnedSemaphorePermit)> {
-        let lent = self.lent.take()?;
-        let cache = &lent.0.connection.cache;
-        let (hits, misses) = (cache.hits - self.hits, cache.misses - self.misses);
-        let pool = &self.pool;
-        pool.hits.fetch_add(hits, Ordering::Relaxed);
-        pool.misses.fetch_add(misses, Ordering::Relaxed);
-        pool.metrics.hits.increment(hits);
-        pool.metrics.misses.increment(misses);
-        pool.metrics.in_use.decrement(1.0);
-        Some(lent)
-    }
-}
-
-const LENT: &str = "invariant: a guard holds its connection until it is dropped";
-
-impl Deref for PooledConnection {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.lent.as_ref().expect(LENT).0.connection
-    }
-}
-
-impl DerefMut for PooledConnection {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.lent.as_mut().expect(LENT).0.connection
-    }
-}
-
-impl Drop for PooledConnection {
-    fn drop(&mut self) {
-        if let Some((live, permit)) = self.take() {
-            self.pool.put_back(live, permit);
-        }
     }
 }
