@@ -20,11 +20,13 @@ pub(crate) struct Scope<'a> {
     pub(crate) search_path: &'a str,
 }
 
-/// Types of parameters and columns, once they have been looked up.
-#[derive(Debug)]
-pub(crate) struct Described {
-    pub(crate) params: Vec<Type>,
-    pub(crate) columns: Arc<[(Column, Type)]>,
+/// What a statement takes and returns.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Types of its parameters, as the server inferred them.
+    pub params: Vec<Type>,
+    /// Its columns and their types; none when it returns no rows.
+    pub columns: Arc<[(Column, Type)]>,
 }
 
 /// A statement the server knows by `name`, or will once the batch in flight is through.
@@ -37,7 +39,7 @@ pub(crate) struct Entry {
     /// Empty where statements are not kept: the entry then only remembers what it was described as.
     pub(crate) name: Box<str>,
     pub(crate) columns: Option<Arc<[Column]>>,
-    pub(crate) described: Option<Arc<Described>>,
+    pub(crate) described: Option<Arc<Description>>,
     /// Whether the server has confirmed it.
     pub(crate) ready: bool,
     used: u64,

@@ -1,6 +1,7 @@
 //! One physical connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::task::Context;
 
 use postgres_protocol::message::frontend;
@@ -13,6 +14,8 @@ use crate::config::ConnectConfig;
 use crate::decode;
 use crate::error::{DbError, Error, Severity};
 use crate::listen::Notification;
+use crate::pool::Pooler;
+use crate::pooler;
 use crate::result::{CommandTag, ResultSet, Row};
 use crate::startup::{self, Route};
 use crate::statement::Statement;
@@ -48,6 +51,7 @@ pub(crate) const STATEMENT_CACHE_SIZE: usize = 256;
 /// A future of it may be dropped at any point: the next call first reads what the abandoned one had asked for.
 pub struct Connection {
     pub(crate) wire: Wire,
+    config: Arc<ConnectConfig>,
     route: Route,
     process_id: i32,
     secret_key: i32,
@@ -71,6 +75,7 @@ impl Connection {
         cache.named = !config.transaction_pooler;
         Ok(Connection {
             wire: opened.wire,
+            config: Arc::new(config.clone()),
             route: opened.route,
             process_id: opened.process_id,
             secret_key: opened.secret_key,
@@ -183,6 +188,12 @@ impl Connection {
     /// Process id of the server process, as told when connecting. (Poolers make one up.)
     pub fn process_id(&self) -> i32 {
         self.process_id
+    }
+
+    /// What the connection goes through. May open a second one for a moment, to find out.
+    pub async fn pooler(&mut self) -> Result<Pooler, Error> {
+        let config = self.config.clone();
+        pooler::detect(self, &config).await
     }
 
     /// Whether the connection is encrypted.

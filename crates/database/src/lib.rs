@@ -33,6 +33,7 @@ mod typed;
 mod wire;
 
 pub use bytes::Bytes;
+pub use cache::Description;
 pub use cancel::CancelToken;
 pub use config::{
     ChannelBinding, ConfigError, ConnectConfig, Host, LoadBalance, SslMode, SslNegotiation, SslRoots,

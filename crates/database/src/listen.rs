@@ -7,7 +7,6 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::ident::quote_ident;
 use crate::pool::Pooler;
-use crate::pooler;
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ impl Listener {
 
 async fn listen(config: &ConnectConfig, channels: &[String]) -> Result<Connection, Error> {
     let mut connection = Connection::connect(config).await?;
-    if pooler::detect(&mut connection, config).await? == Pooler::Transaction {
+    if connection.pooler().await? == Pooler::Transaction {
         return Err(Error::Pooler { what: "listening for notifications" });
     }
     let statements: String =

@@ -6,6 +6,7 @@ use postgres_types::ToSql;
 
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::pool::Pooler;
 use crate::statement::{Param, Statement};
 use crate::transaction::TransactionOptions;
 
@@ -50,12 +51,15 @@ pub struct Report {
 /// A ledger that holds versions which are not in `migrations` is refused with [`Error::UnknownMigrations`]: a newer
 /// program has been here. When one fails, those before it stay applied, and it leaves nothing behind.
 ///
-/// The lock belongs to the session, so this needs a connection that is not shared by a transaction pooler.
+/// The lock belongs to the session: through a transaction pooler this fails with [`Error::Pooler`].
 pub async fn run(
     connection: &mut Connection,
     ledger: &Ledger<'_>,
     migrations: &[Migration<'_>],
 ) -> Result<Report, Error> {
+    if connection.pooler().await? == Pooler::Transaction {
+        return Err(Error::Pooler { what: "migrating under a lock" });
+    }
     let key = [Param::Text(ledger.lock)];
     connection
         .run(&[Statement::new(

@@ -6,7 +6,7 @@ use postgres_protocol::message::frontend;
 use postgres_types::{FromSql, Kind, ToSql, Type};
 
 use crate::batch::{BatchError, Piece, Values, no_columns};
-use crate::cache::{Described, Entry, Scope, Slot};
+use crate::cache::{Description, Entry, Scope, Slot};
 use crate::connection::{Connection, Mode, TransactionStatus};
 use crate::decode;
 use crate::error::Error;
@@ -101,11 +101,17 @@ impl Connection {
         Ok(result.tag.rows())
     }
 
+    /// What a statement takes and returns, without running it.
+    pub async fn describe(&mut self, sql: &str) -> Result<Arc<Description>, Error> {
+        self.settle().await?;
+        self.described(sql).await.map(|(described, _)| described)
+    }
+
     async fn typed(
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(ResultSet, Arc<Described>), Error> {
+    ) -> Result<(ResultSet, Arc<Description>), Error> {
         self.settle().await?;
         let may_repeat = self.status == TransactionStatus::Idle;
         let mut repeated = false;
@@ -147,7 +153,7 @@ impl Connection {
     }
 
     /// The types of a statement's parameters and columns, and whether they were known already.
-    async fn described(&mut self, sql: &str) -> Result<(Arc<Described>, bool), Error> {
+    async fn described(&mut self, sql: &str) -> Result<(Arc<Description>, bool), Error> {
         let scope = Scope::default();
         let slot = self.cache.slot(scope, sql, &[]);
         let prepared = match self.cache.find(slot, scope, sql, &[]) {
@@ -155,20 +161,20 @@ impl Connection {
             Some(entry) => entry.ready && !entry.name.is_empty(),
             None => false,
         };
-        let (params, columns) = self.describe(slot, sql, prepared).await?;
+        let (params, columns) = self.describe_slot(slot, sql, prepared).await?;
         let mut types = Vec::with_capacity(params.len());
         for oid in params {
             types.push(self.resolve_type(oid).await?);
         }
         let columns = self.with_types(&columns).await?;
-        let described = Arc::new(Described { params: types, columns });
+        let described = Arc::new(Description { params: types, columns });
         if let Some(entry) = self.cache.get(slot) {
             entry.described = Some(described.clone());
         }
         Ok((described, false))
     }
 
-    async fn describe(
+    async fn describe_slot(
         &mut self,
         slot: Slot,
         sql: &str,
@@ -241,7 +247,7 @@ impl Connection {
     async fn typed_columns(
         &mut self,
         columns: &[Column],
-        described: &Described,
+        described: &Description,
     ) -> Result<Arc<[(Column, Type)]>, Error> {
         let same = columns.len() == described.columns.len()
             && columns.iter().zip(described.columns.iter()).all(|(now, (then, _))| now == then);

@@ -172,7 +172,7 @@ async fn each_sslmode_encrypts_when_it_should() {
         ] {
             let outcome = signs_in(&guarded.as_user(user).with_ssl_mode(mode)).await;
             let outcome = outcome.as_ref().map_err(|error| error.sqlstate().unwrap().as_str());
-            assert_eq!(outcome.map(|encrypted| *encrypted), expected, "{user} {mode:?}");
+            assert_eq!(outcome.copied(), expected, "{user} {mode:?}");
         }
     }
 }

@@ -339,3 +339,53 @@ async fn a_batch_larger_than_the_socket_buffers_both_ways_does_not_stall(cluster
 }
 
 }
+
+each_server! {
+
+async fn answers_never_reach_another_request_however_many_are_abandoned(cluster) {
+    let limits = PoolConfig { max_size: 4, statement_cache_size: 8, ..PoolConfig::default() };
+    let pool = Pool::new(cluster.config(), limits);
+    let random = |seed: u64| std::hash::BuildHasher::hash_one(&std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default(), seed);
+    let one = |number: u64| {
+        let pool = pool.clone();
+        async move {
+            let text = number.to_string();
+            let (params, dice) = ([Param::Text(&text)], random(number));
+            let sql = format!("select $1 || pg_sleep({})::text, {}", (dice % 7) as f64 / 1000.0, dice % 20);
+            let context = RequestContext { isolation: (dice % 3 == 0).then_some(Isolation::Serializable), ..RequestContext::default() }
+                .with("its.own", text.as_str());
+            let own = Statement::new("select current_setting('its.own')", &[]);
+            let statements = [Statement::new(&sql, &params), own];
+            let patience = Duration::from_micros(dice % 12_000);
+            match dice % 5 {
+                0 => {
+                    let mut stream = pool.stream_request(&context, &statements).await.unwrap();
+                    for _ in 0..dice % 4 {
+                        if let Some(StreamEvent::Row(row)) = stream.next().await.unwrap() {
+                            assert!(row.text(0) == Some(&text), "{row:?}");
+                        }
+                    }
+                }
+                1 => drop(pool.begin_request(&context, &statements).await.unwrap()),
+                2 => {
+                    let failing = [statements[0], Statement::new("select 1 / 0", &[]), own];
+                    let error = pool.request(&context, &failing).await.unwrap_err();
+                    assert_eq!(error.as_db().unwrap().statement, Some(1));
+                }
+                _ => {
+                    if let Ok(results) = tokio::time::timeout(patience, pool.request(&context, &statements)).await {
+                        let results = results.unwrap();
+                        assert_eq!((results[0].scalar(), results[1].scalar()), (Some(&*text), Some(&*text)));
+                    }
+                }
+            }
+        }
+    };
+    for round in 0..10 {
+        futures_util::future::join_all((0..60).map(|number| one(round * 60 + number))).await;
+    }
+    assert_eq!(scalar(&pool, "select 1").await.as_deref(), Some("1"));
+    assert!(pool.status().connects <= 8, "{:?}", pool.status());
+}
+
+}

@@ -1,11 +1,12 @@
 //! Through pgbouncer.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use database::migrate::{self, Ledger};
 use database::{
     ConnectConfig, Error, Listener, Param, Pool, PoolConfig, Pooler, PreparedStatements, RequestContext,
     Statement,
@@ -78,6 +79,9 @@ async fn transaction_pooling_is_found_out_and_works_without_names(cluster) {
     }
     let names = connection.simple_query("select count(*) from pg_prepared_statements").await.unwrap();
     assert_eq!(names[0].scalar(), Some("0"));
+    let ledger = Ledger { lock: "x", create: "", applied: "select ''", record: "select $1" };
+    let error = migrate::run(&mut connection, &ledger, &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Pooler { what: "migrating under a lock" }), "{error}");
     let error = Listener::connect(bouncer.config.clone(), &["x"]).await.err().unwrap();
     assert!(matches!(error, Error::Pooler { .. }));
     assert_eq!(

@@ -248,6 +248,17 @@ async fn types_that_are_not_built_in_are_looked_up(cluster) {
     assert_eq!(row.raw().text(0), Some("sad"));
 }
 
+async fn a_statement_is_described_without_running(cluster) {
+    let mut connection = cluster.connect().await;
+    let description = connection.describe("insert into pg_temp.nowhere values (1)").await;
+    assert_eq!(description.unwrap_err().sqlstate().unwrap().as_str(), "42P01");
+    let description = connection.describe("select relname, $1::int8 + 1 as next from pg_class where relkind = $2").await.unwrap();
+    let params: Vec<&str> = description.params.iter().map(|kind| kind.name()).collect();
+    let columns: Vec<(&str, &str)> =
+        description.columns.iter().map(|(column, kind)| (&*column.name, kind.name())).collect();
+    assert_eq!((params, columns), (vec!["int8", "char"], vec![("relname", "name"), ("next", "int8")]));
+}
+
 async fn wrong_parameters_fail_before_anything_is_sent(cluster) {
     let mut connection = cluster.connect().await;
     let error = connection.query("select $1::int", &[&"text"]).await.unwrap_err();

@@ -1,5 +1,5 @@
 //! Real servers for these tests: one throw-away cluster a process and version, on a unix socket and on TCP with TLS.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -242,6 +242,7 @@ fn start_shared(bin: Option<PathBuf>) -> Option<Cluster> {
 }
 
 /// Statics are not dropped: a small watcher stops the server when this process has ended.
+#[allow(clippy::zombie_processes)] // It outlives this process, that is its purpose.
 pub fn stop_at_exit(cluster: &Cluster) {
     let script = format!(
         "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -QUIT $(head -1 '{}'); sleep 0.3; rm -rf '{}'",
