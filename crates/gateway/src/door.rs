@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -80,6 +81,8 @@ struct Inner {
     mounts: ArcSwap<Mounts>,
     /// Counts changes of `mounts`, for requests that wait for one.
     changes: watch::Sender<u64>,
+    /// The database is away: nothing behind the door can answer.
+    suspended: AtomicBool,
     health: Arc<dyn Health>,
     metrics: Box<dyn Fn() -> String + Send + Sync>,
     journal: Journal,
@@ -101,10 +104,17 @@ impl Gateway {
             keys: Keys { ring, api_keys, roles },
             mounts: ArcSwap::from_pointee([const { Mount::NotBuilt }; Service::ALL.len()]),
             changes: watch::Sender::new(0),
+            suspended: AtomicBool::new(false),
             health,
             metrics,
             ids: RequestIds::new(),
         }))
+    }
+
+    /// While suspended, requests to services are told to come back soon, at the door: the database is away, and a crowd
+    /// of waiting connections is the last thing it needs when it comes back.
+    pub fn suspend(&self, suspended: bool) {
+        self.0.suspended.store(suspended, Ordering::Relaxed);
     }
 
     /// Puts something behind the routes of a service, at once and for all connections.
@@ -168,6 +178,7 @@ impl Inner {
             Target::Forbidden => Err(Refusal::Forbidden),
             Target::Health => Ok(health::respond(&self.health.report())),
             Target::Metrics => self.metrics(peer, &parts.headers, key).await,
+            Target::Service(..) if self.suspended.load(Ordering::Relaxed) => Err(Refusal::DatabaseRestarting),
             Target::Service(service, base) => {
                 let router = self.service(service).await?;
                 let limit = match route.body {

@@ -42,6 +42,8 @@ pub(crate) enum Refusal {
     NotRunning(&'static str),
     /// The service is still starting.
     Starting(&'static str),
+    /// The database died and is coming back.
+    DatabaseRestarting,
     /// The service panicked.
     Crashed,
 }
@@ -61,15 +63,12 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 &format!("The {service} service is switched off here"),
             ),
-            Self::Starting(service) => {
-                let mut response = compact(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    &format!("The {service} service is still starting"),
-                );
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                response
+            Self::Starting(service) => compact(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!("The {service} service is still starting"),
+            ),
+            Self::DatabaseRestarting => {
+                compact(StatusCode::SERVICE_UNAVAILABLE, "The database is restarting")
             }
             Self::NoKey => templated(StatusCode::UNAUTHORIZED, "No API key found in request", request),
             Self::UnknownKey => templated(StatusCode::UNAUTHORIZED, "Invalid authentication credentials", request),
@@ -86,6 +85,9 @@ impl Refusal {
         match self {
             Self::NoKey => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Key realm=\"kong\""));
+            }
+            Self::Starting(_) | Self::DatabaseRestarting => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // The rest of the body may still be on its way: nothing after it can be trusted to be a request.
             Self::BodyTooLarge | Self::HeaderTooLarge | Self::RequestTimeout | Self::BadRequest => {
@@ -241,6 +243,7 @@ mod tests {
         insta::assert_snapshot!("crashed", written(Refusal::Crashed, None).await);
         insta::assert_snapshot!("not_built", written(Refusal::NotBuilt("storage"), None).await);
         insta::assert_snapshot!("not_running", written(Refusal::NotRunning("auth"), None).await);
+        insta::assert_snapshot!("database_restarting", written(Refusal::DatabaseRestarting, None).await);
         insta::assert_snapshot!("starting", written(Refusal::Starting("rest"), None).await);
     }
 

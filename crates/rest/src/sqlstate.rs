@@ -8,6 +8,11 @@ use crate::error::Parts;
 /// The wire form of a database error.
 pub(crate) fn parts(error: &database::Error, authenticated: bool) -> Parts {
     match error {
+        // Nothing that a statement can cause: the server lets nobody in while it starts, stops or recovers.
+        database::Error::Db(report) if matches!(report.code.as_str(), "57P02" | "57P03") => {
+            Parts::new(503, "PGRST000", "Database connection error. Retrying the connection.")
+                .details(report.message.as_str())
+        }
         database::Error::Db(report) => reported(report, authenticated),
         database::Error::PoolTimeout { .. } => {
             Parts::new(504, "PGRST003", "Timed out acquiring connection from connection pool.")

@@ -35,16 +35,16 @@ impl Info {
         }
     }
 
-    /// Describes what runs with `config` on `addresses`.
+    /// Describes what runs with `config` on `addresses`; `built` are the services that this build has.
     #[must_use]
-    pub fn new(config: &Config, addresses: &Addresses) -> Self {
+    pub(crate) fn new(config: &Config, addresses: &Addresses, built: &[Service]) -> Self {
         let mut variables = BTreeMap::new();
         let mut set = |name: &str, value: String| {
             if !value.is_empty() {
                 variables.insert(name.to_owned(), value);
             }
         };
-        let runs = |service| config.services.contains(&service);
+        let runs = |service| config.services.contains(&service) && built.contains(&service);
         if let Some(api) = addresses.api {
             let url = config.public_url(api.port());
             for (service, name, path) in [
@@ -91,7 +91,7 @@ impl Info {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             project: config.file.project_id.clone().unwrap_or_default(),
-            services: config.services.iter().map(ToString::to_string).collect(),
+            services: config.services.iter().filter(|service| **service == Service::Gateway || runs(**service)).map(ToString::to_string).collect(),
             variables,
         }
     }

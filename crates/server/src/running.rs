@@ -30,7 +30,8 @@ pub struct Running {
     /// Tells the listeners to stop.
     pub(crate) close: watch::Sender<bool>,
     pub(crate) listeners: Vec<JoinHandle<std::io::Result<()>>>,
-    pub(crate) upkeep: JoinHandle<()>,
+    /// Background work of our own, which may be cut at any moment.
+    pub(crate) tasks: Vec<JoinHandle<()>>,
     pub(crate) notifications: Option<Notifications>,
     /// Services' background work, in the order of their start.
     pub(crate) services: Vec<Stop>,
@@ -100,7 +101,6 @@ impl Running {
         if let Some(postgres) = self.postgres.take() {
             postgres.stop().await;
         }
-        self.upkeep.abort();
         // Last: while the socket is there, another start says that this one is still running.
         drop(self.control.take());
     }
@@ -111,7 +111,9 @@ impl Drop for Running {
         for listener in &self.listeners {
             listener.abort();
         }
-        self.upkeep.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 

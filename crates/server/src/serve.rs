@@ -185,7 +185,7 @@ fn nothing(signals: Signals) -> Running {
         control: None,
         close: watch::Sender::new(false),
         listeners: Vec::new(),
-        upkeep: tokio::spawn(async {}),
+        tasks: Vec::new(),
         notifications: None,
         services: Vec::new(),
         pools: Vec::new(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use config::{Config, Service};
+use embedded_postgres::State as Engine;
 use gateway::{Gateway, Mount, State, Surroundings};
 use telemetry::events::Bus;
 use telemetry::metrics::Metrics;
@@ -75,6 +76,7 @@ struct Starting {
     close: watch::Sender<bool>,
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     upkeep: JoinHandle<()>,
+    watch: Option<JoinHandle<()>>,
     notifications: Option<Notifications>,
     services: Vec<crate::notifications::Stop>,
     pools: Vec<database::Pool>,
@@ -135,6 +137,7 @@ impl Starting {
             close,
             listeners,
             upkeep: tokio::spawn(upkeep(metrics)),
+            watch: None,
             notifications: None,
             services: Vec::new(),
             pools: Vec::new(),
@@ -147,7 +150,8 @@ impl Starting {
     async fn bring_up(&mut self) -> Result<(), Error> {
         let postgres = Postgres::start(&self.config, &self.progress).await?;
         if let Some(state) = postgres.state() {
-            self.board.watch(state);
+            self.board.watch(state.clone());
+            self.watch = Some(tokio::spawn(suspend(self.door.clone(), state)));
         }
         self.addresses.database = postgres.tcp();
         let first = FirstStart::of(&self.config.paths.state);
@@ -247,7 +251,7 @@ impl Starting {
     }
 
     fn into_running(self, signals: Signals) -> Running {
-        let info = Info::new(&self.config, &self.addresses);
+        let info = Info::new(&self.config, &self.addresses, &BUILT.map(|(service, _)| service));
         Running {
             addresses: self.addresses,
             info,
@@ -255,7 +259,7 @@ impl Starting {
             control: self.control,
             close: self.close,
             listeners: self.listeners,
-            upkeep: self.upkeep,
+            tasks: self.watch.into_iter().chain([self.upkeep]).collect(),
             notifications: self.notifications,
             services: self.services,
             pools: self.pools,
@@ -314,6 +318,17 @@ fn report_bootstrap(report: &bootstrap::Report, notices: &mut Vec<String>) {
 fn renderer(metrics: &Metrics) -> Box<dyn Fn() -> String + Send + Sync> {
     let metrics = metrics.clone();
     Box::new(move || metrics.render())
+}
+
+/// Closes the door's services while the embedded PostgreSQL restarts.
+async fn suspend(door: Gateway, mut state: watch::Receiver<Engine>) {
+    loop {
+        let restarting = *state.borrow_and_update() == Engine::Restarting;
+        door.suspend(restarting);
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn upkeep(metrics: Metrics) {

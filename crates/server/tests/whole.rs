@@ -107,3 +107,66 @@ async fn an_ephemeral_run_leaves_no_data() {
     running.stop().await;
     assert!(!place.path().join(".monobase/postgres").exists());
 }
+
+/// The answer's head and body.
+async fn ask_whole(address: SocketAddr, request: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_database_is_503_and_comes_back_by_itself() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let place = tempfile::tempdir().unwrap();
+    let migrations = place.path().join("supabase/migrations");
+    std::fs::create_dir_all(&migrations).unwrap();
+    let sql = "create table notes (id int primary key); insert into notes values (1);";
+    std::fs::write(migrations.join("20240101000000_notes.sql"), sql).unwrap();
+    let running = started(place.path()).await;
+    let api = running.addresses().api.unwrap();
+    assert_eq!(ask(api, &get("/rest/v1/notes")).await, (200, r#"[{"id":1}]"#.to_owned()));
+
+    let pid_file = place.path().join(".monobase/postgres/data/postmaster.pid");
+    let pid: i32 = std::fs::read_to_string(pid_file).unwrap().lines().next().unwrap().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let mut seen_away = false;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(std::time::Instant::now() < deadline, "the database does not come back");
+        let answer = ask_whole(api, &get("/rest/v1/notes")).await;
+        if answer.starts_with("HTTP/1.1 503") {
+            assert!(answer.contains("\r\nretry-after: "), "{answer}");
+            seen_away = true;
+        } else {
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.ends_with(r#"[{"id":1}]"#), "{answer}");
+            if seen_away {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_cannot_be_applied_is_applied_when_it_has_been_mended() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let place = tempfile::tempdir().unwrap();
+    let migrations = place.path().join("supabase/migrations");
+    std::fs::create_dir_all(&migrations).unwrap();
+    let file = migrations.join("20240101000000_notes.sql");
+    std::fs::write(&file, "create table notes (id int primary key); insert into nothing values (1);").unwrap();
+    let error = start(options(config(place.path(), |_| {}))).await.err().unwrap();
+    assert!(error.to_string().starts_with("cannot apply the project to the database: "), "{error}");
+    assert!(error.to_string().contains("20240101000000_notes.sql"), "{error}");
+
+    std::fs::write(&file, "create table notes (id int primary key);").unwrap();
+    let running = started(place.path()).await;
+    let api = running.addresses().api.unwrap();
+    assert_eq!(ask(api, &get("/rest/v1/notes")).await, (200, "[]".to_owned()));
+    running.stop().await;
+}

@@ -63,3 +63,18 @@ async fn a_service_that_starts_too_slowly_asks_to_come_back() {
     let answer = door.ask("GET /rest/v1/x", &[&format!("apikey: {ANON_KEY}")]).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
 }
+
+#[tokio::test]
+async fn a_suspended_door_asks_to_come_back() {
+    let door = door().await;
+    door.gateway.suspend(true);
+    let key = format!("apikey: {ANON_KEY}");
+    let answer = door.ask("GET /rest/v1/x", &[&key]).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after"), answer.body.as_str()),
+        (503, Some("1"), r#"{"message":"The database is restarting"}"#)
+    );
+    assert_eq!(door.ask("GET /rest/v1/x", &[]).await.status, 401);
+    door.gateway.suspend(false);
+    assert_eq!(door.ask("GET /rest/v1/x", &[&key]).await.status, 200);
+}
