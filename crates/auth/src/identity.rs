@@ -32,14 +32,14 @@ impl Identity {
         if data.contains_key("email") {
             data.insert("email".into(), email.to_lowercase().into());
         }
-        let now = Timestamp::now();
+        let now = Timestamp::now_stored();
         Self {
             id: Uuid::new_v4(),
             provider_id,
             user_id,
             data,
             provider: provider.to_owned(),
-            last_sign_in_at: Some(now),
+            last_sign_in_at: Some(Timestamp::now()),
             created_at: now,
             updated_at: now,
             email,

@@ -176,9 +176,14 @@ async fn register(
             user
         }
     };
-    let identity = own_identity(db, &mut user, new).await?;
-    user.identities = Some(vec![identity]);
+    let (mut identity, is_new) = own_identity(db, &mut user, new).await?;
     confirm_or_ask(db, state, request, &mut user, new).await?;
+    if is_new && user.is_confirmed() {
+        // A new identity and the user's metadata are one map in the original, so this answer, unlike
+        // the row, shows the confirmation in both.
+        identity.data.insert("email_verified".into(), true.into());
+    }
+    user.identities = Some(vec![identity]);
 
     if !user.is_confirmed() && !user.is_phone_confirmed() {
         transaction.commit().await?;
@@ -196,10 +201,11 @@ async fn register(
 }
 
 /// The identity of the contact: found, or created with the submitted data beside its own claims.
-async fn own_identity(db: &mut Connection, user: &mut User, new: &Checked) -> Result<Identity> {
+/// Tells whether it is new.
+async fn own_identity(db: &mut Connection, user: &mut User, new: &Checked) -> Result<(Identity, bool)> {
     let provider = new.provider.as_str();
     if let Some(identity) = store::identities::find(db, &user.id.to_string(), provider).await? {
-        return Ok(identity);
+        return Ok((identity, false));
     }
     let email = user.email.clone();
     let mut claims = Contact { email: &email, ..Contact::default() }.claims(user.id);
@@ -211,7 +217,7 @@ async fn own_identity(db: &mut Connection, user: &mut User, new: &Checked) -> Re
     let identity = Identity::new(user.id, provider, user.id.to_string(), claims);
     account::add_identity(db, &identity).await?;
     account::keep_only(db, user, &identity).await?;
-    Ok(identity)
+    Ok((identity, true))
 }
 
 async fn confirm_or_ask(

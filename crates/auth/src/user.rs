@@ -94,7 +94,7 @@ pub(crate) struct Factor {
 impl User {
     /// A user that is not in the database yet.
     pub(crate) fn new(email: &str, phone: &str, password_hash: String, aud: &str, metadata: Object) -> Self {
-        let now = Timestamp::now();
+        let now = Timestamp::now_stored();
         Self {
             id: Uuid::new_v4(),
             aud: aud.to_owned(),

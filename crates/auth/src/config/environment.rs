@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokens::{Algorithm, Key, KeySet};
+
 use super::{Config, ConfigError, parse_go_duration};
 
 /// Features that protect something and that this build does not have. Enabled, they stop the start.
@@ -72,6 +74,33 @@ pub struct Signing {
     pub keys: Option<String>,
     /// Algorithms that may verify; empty allows those of the configured keys.
     pub valid_methods: Vec<String>,
+}
+
+impl Signing {
+    /// The keys as the original chooses among them: configured keys sign instead of the secret, and
+    /// only the named algorithms, or else those of the keys, are accepted.
+    pub fn key_set(&self) -> Result<KeySet, ConfigError> {
+        let set = match &self.keys {
+            Some(keys) => KeySet::from_signing_keys(keys)
+                .map_err(|error| ConfigError::invalid("GOTRUE_JWT_KEYS", error.to_string()))?,
+            None => KeySet::empty(),
+        };
+        let own = set.keys().iter().map(Key::algorithm).collect::<Vec<_>>();
+        let set = set
+            .with_secret(&self.secret, self.key_id.as_deref())
+            .map_err(|error| ConfigError::invalid("GOTRUE_JWT_SECRET", error.to_string()))?;
+        let allowed = if self.valid_methods.is_empty() {
+            if own.is_empty() { vec![Algorithm::HS256] } else { own }
+        } else {
+            let parse = |name: &String| {
+                name.parse().map_err(|_| {
+                    ConfigError::invalid("GOTRUE_JWT_VALIDMETHODS", format!("{name:?} is not an algorithm"))
+                })
+            };
+            self.valid_methods.iter().map(parse).collect::<Result<_, _>>()?
+        };
+        Ok(set.allowing(allowed))
+    }
 }
 
 impl std::fmt::Debug for Signing {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
-use tokens::{ClaimError, Part, Policy, Verified, VerifyError};
+use serde_json::Value;
+use tokens::{Algorithm, ClaimError, Part, Policy, Verified, VerifyError};
 use uuid::Uuid;
 
 use super::{Context, RequestContext};
@@ -59,8 +60,8 @@ pub(crate) fn request_audience(request: &RequestContext, state: &State) -> Strin
 
 fn audience(token: &Verified) -> &str {
     match token.claims.get("aud") {
-        Some(serde_json::Value::String(aud)) => aud,
-        Some(serde_json::Value::Array(list)) => list.first().and_then(|aud| aud.as_str()).unwrap_or_default(),
+        Some(Value::String(aud)) => aud,
+        Some(Value::Array(list)) => list.first().and_then(|aud| aud.as_str()).unwrap_or_default(),
         _ => "",
     }
 }
@@ -127,29 +128,65 @@ fn verify(request: &RequestContext, state: &State) -> Result<Arc<Verified>> {
                 "This endpoint requires a valid Bearer token",
             )
         })?;
-    state.keys().verify_with(token, &Policy::EXACT).map_err(|error| {
-        let reason = reason(&error);
-        Error::forbidden(
-            ErrorCode::BadJwt,
-            format!("invalid JWT: unable to parse or verify signature, {reason}"),
-        )
-    })
+    let refused = |reason: String| {
+        let message = format!("invalid JWT: unable to parse or verify signature, {reason}");
+        Error::forbidden(ErrorCode::BadJwt, message)
+    };
+    let verified =
+        state.keys().verify_with(token, &Policy::EXACT).map_err(|error| refused(reason(&error, token)))?;
+    well_typed(&verified).map_err(refused)?;
+    Ok(verified)
+}
+
+/// Claims that the original reads into strings must be strings.
+fn well_typed(token: &Verified) -> std::result::Result<(), String> {
+    const STRINGS: [(&str, &str); 7] = [
+        ("iss", "RegisteredClaims.iss"),
+        ("sub", "RegisteredClaims.sub"),
+        ("email", "email"),
+        ("phone", "phone"),
+        ("role", "role"),
+        ("aal", "aal"),
+        ("session_id", "session_id"),
+    ];
+    for (name, field) in STRINGS {
+        let kind = match token.claims.get(name) {
+            None | Some(Value::Null | Value::String(_)) => continue,
+            Some(Value::Bool(_)) => "bool",
+            Some(Value::Number(_)) => "number",
+            Some(Value::Array(_)) => "array",
+            Some(Value::Object(_)) => "object",
+        };
+        return Err(format!(
+            "token is malformed: could not JSON decode claim: json: cannot unmarshal {kind} into Go struct \
+             field AccessTokenClaims.{field} of type string"
+        ));
+    }
+    Ok(())
 }
 
 /// A refusal in the words of the original's token library.
-fn reason(error: &VerifyError) -> String {
+fn reason(error: &VerifyError, token: &str) -> String {
+    let undecodable = |part: usize, what: &str| {
+        let text = token.split('.').nth(part).unwrap_or_default();
+        format!(
+            "token is malformed: could not base64 decode {what}: illegal base64 data at input byte {}",
+            bad_byte(text)
+        )
+    };
     match error {
         VerifyError::Empty | VerifyError::Parts(_) => {
             "token is malformed: token contains an invalid number of segments".into()
         }
-        VerifyError::Encoding(Part::Header) => "token is malformed: could not base64 decode header".into(),
-        VerifyError::Encoding(Part::Payload) => "token is malformed: could not base64 decode claim".into(),
-        VerifyError::Encoding(Part::Signature) => {
-            "token is malformed: could not base64 decode signature".into()
-        }
+        VerifyError::Encoding(Part::Header) => undecodable(0, "header"),
+        VerifyError::Encoding(Part::Payload) => undecodable(1, "claim"),
+        VerifyError::Encoding(Part::Signature) => undecodable(2, "signature"),
         VerifyError::Header => "token is malformed: could not JSON decode header".into(),
         VerifyError::Payload => "token is malformed: could not JSON decode claim".into(),
         VerifyError::Unsigned => "token signature is invalid: signing method none is invalid".into(),
+        VerifyError::Algorithm(algorithm) if algorithm.parse::<Algorithm>().is_err() => {
+            "token is unverifiable: signing method (alg) is unavailable".into()
+        }
         VerifyError::Algorithm(algorithm) => {
             format!("token signature is invalid: signing method {algorithm} is invalid")
         }
@@ -162,6 +199,15 @@ fn reason(error: &VerifyError) -> String {
         VerifyError::Claim(ClaimError::NotYetValid) => {
             "token has invalid claims: token is not valid yet".into()
         }
+        VerifyError::Claim(ClaimError::NotANumber(name)) => {
+            format!("token is malformed: could not JSON decode claim: could not parse NumericData: {name}")
+        }
         VerifyError::Claim(other) => format!("token has invalid claims: {other}"),
     }
+}
+
+/// Where Go's decoder gives up: at the first byte that is not base64url, else behind the last whole group.
+fn bad_byte(text: &str) -> usize {
+    let foreign = |byte: u8| !(byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    text.bytes().position(foreign).unwrap_or(text.len() / 4 * 4)
 }

@@ -37,11 +37,7 @@ pub(crate) fn decode<T: Decode>(body: &[u8]) -> Result<T, String> {
 
 /// Reads the first value of a body, as Go's stream decoder does.
 pub(crate) fn decode_stream<T: Decode>(body: &[u8]) -> Result<T, String> {
-    let document = parse(body, true).map_err(|error| match error.as_str() {
-        "unexpected end of JSON input" => "unexpected EOF".into(),
-        _ => error,
-    })?;
-    fill(document)
+    fill(parse(body, true)?)
 }
 
 fn fill<T: Decode>(document: Document) -> Result<T, String> {
@@ -141,6 +137,14 @@ impl Field for Pointer {
     }
 }
 
+/// A field's name on the wire: `type` is a word of the language and is written `r#type`.
+pub(crate) const fn field_name(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
 /// Defines the struct a body is read into: `params! { "GoName", struct Name { field: Type, … } }`.
 macro_rules! params {
     ($go:literal, $(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident : $type:ty),+ $(,)? }) => {
@@ -156,18 +160,19 @@ macro_rules! params {
                 key: &str,
                 value: serde_json::Value,
             ) -> Result<(), (&'static str, $crate::json::Mismatch)> {
-                $(
-                    if key.eq_ignore_ascii_case(stringify!($field)) {
+                $({
+                    const NAME: &str = $crate::json::field_name(stringify!($field));
+                    if key.eq_ignore_ascii_case(NAME) {
                         return match value {
                             serde_json::Value::Null => {
                                 $crate::json::Field::clear(&mut self.$field);
                                 Ok(())
                             }
                             value => $crate::json::Field::store(&mut self.$field, value)
-                                .map_err(|mismatch| (stringify!($field), mismatch)),
+                                .map_err(|mismatch| (NAME, mismatch)),
                         };
                     }
-                )+
+                })+
                 Ok(())
             }
         }
@@ -182,7 +187,7 @@ mod tests {
 
     params! {
         "SignupParams",
-        struct Signup { email: String, password: Pointer, data: Option<Object>, create_user: bool }
+        struct Signup { email: String, password: Pointer, data: Option<Object>, create_user: bool, r#type: String }
     }
 
     fn error(body: &str) -> String {
@@ -191,8 +196,9 @@ mod tests {
 
     #[test]
     fn keys_match_in_any_case_and_unknown_ones_are_ignored() {
-        let signup: Signup = decode(br#"{"EMAIL":"a@b.c","Create_User":true,"other":{}}"#).unwrap();
-        assert_eq!(signup.email, "a@b.c");
+        let signup: Signup =
+            decode(br#"{"EMAIL":"a@b.c","Create_User":true,"other":{},"Type":"sms"}"#).unwrap();
+        assert_eq!((signup.email.as_str(), signup.r#type.as_str()), ("a@b.c", "sms"));
         assert!(signup.create_user);
         assert_eq!(signup.password, None);
     }
@@ -229,6 +235,7 @@ mod tests {
     fn a_stream_names_its_end_differently() {
         assert_eq!(decode_stream::<Signup>(b"").unwrap_err(), "EOF");
         assert_eq!(decode_stream::<Signup>(b"{").unwrap_err(), "unexpected EOF");
+        assert_eq!(decode_stream::<Signup>(b"tru").unwrap_err(), "unexpected EOF");
         assert_eq!(decode_stream::<Signup>(br#"{"email":"a"} trailing"#).unwrap().email, "a");
     }
 }

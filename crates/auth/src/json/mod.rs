@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-pub(crate) use decode::{Decode, Field, Mismatch, Pointer, decode, decode_stream, params};
+pub(crate) use decode::{Decode, Field, Mismatch, Pointer, decode, decode_stream, field_name, params};
 pub(crate) use encode::to_string;
 pub(crate) use parse::parse_value as parse;
 pub(crate) use time::Timestamp;

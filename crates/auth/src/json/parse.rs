@@ -22,15 +22,25 @@ pub(super) fn parse(text: &[u8], stream: bool) -> Result<Document, String> {
     if stream && parser.at == text.len() {
         return Err("EOF".into());
     }
-    let document = if parser.peek() == Some(b'{') {
-        Document::Object(parser.entries()?)
-    } else {
-        Document::Other(parser.value()?)
-    };
-    parser.skip_space();
-    match parser.peek() {
-        Some(byte) if !stream => Err(invalid(byte, "after top-level value")),
-        _ => Ok(document),
+    match parser.document(stream) {
+        // A stream that ends within a value says so, wherever it ends.
+        Err(_) if stream && parser.at >= text.len() => Err("unexpected EOF".into()),
+        result => result,
+    }
+}
+
+impl Parser<'_> {
+    fn document(&mut self, stream: bool) -> Result<Document, String> {
+        let document = if self.peek() == Some(b'{') {
+            Document::Object(self.entries()?)
+        } else {
+            Document::Other(self.value()?)
+        };
+        self.skip_space();
+        match self.peek() {
+            Some(byte) if !stream => Err(invalid(byte, "after top-level value")),
+            _ => Ok(document),
+        }
     }
 }
 
@@ -57,6 +67,14 @@ impl Parser<'_> {
         let byte = self.peek().ok_or_else(end)?;
         self.at += 1;
         Ok(byte)
+    }
+
+    /// The next byte of a literal, an escape or a number; Go takes the end of the text for a space there.
+    fn next_within(&mut self) -> u8 {
+        self.next().unwrap_or_else(|_| {
+            self.at += 1;
+            b' '
+        })
     }
 
     fn skip_space(&mut self) {
@@ -143,7 +161,7 @@ impl Parser<'_> {
     fn literal(&mut self, word: &'static str, value: Value) -> Result<Value, String> {
         self.at += 1;
         for expected in word.bytes().skip(1) {
-            let byte = self.next()?;
+            let byte = self.next_within();
             if byte != expected {
                 return Err(invalid(byte, &format!("in literal {word} (expecting {})", quote(expected))));
             }
@@ -158,7 +176,7 @@ impl Parser<'_> {
     }
 
     fn digit(&mut self, context: &str) -> Result<(), String> {
-        match self.next()? {
+        match self.next_within() {
             b'0'..=b'9' => Ok(()),
             other => Err(invalid(other, context)),
         }
@@ -169,7 +187,7 @@ impl Parser<'_> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
-        match self.next()? {
+        match self.next_within() {
             b'0' => {}
             b'1'..=b'9' => self.digits(),
             other => return Err(invalid(other, "in numeric literal")),
@@ -212,7 +230,7 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let simple = match self.next()? {
+        let simple = match self.next_within() {
             b'"' => b'"',
             b'\\' => b'\\',
             b'/' => b'/',
@@ -251,7 +269,7 @@ impl Parser<'_> {
     fn hex(&mut self) -> Result<u32, String> {
         let mut code = 0;
         for _ in 0..4 {
-            let byte = self.next()?;
+            let byte = self.next_within();
             let digit = char::from(byte)
                 .to_digit(16)
                 .ok_or_else(|| invalid(byte, "in \\u hexadecimal character escape"))?;
@@ -325,6 +343,10 @@ mod tests {
             ("\"\\x\"", "invalid character 'x' in string escape code"),
             ("\"\\u12g4\"", "invalid character 'g' in \\u hexadecimal character escape"),
             ("trie", "invalid character 'i' in literal true (expecting 'u')"),
+            ("tru", "invalid character ' ' in literal true (expecting 'e')"),
+            ("-", "invalid character ' ' in numeric literal"),
+            ("\"\\u12", "invalid character ' ' in \\u hexadecimal character escape"),
+            ("\"open", "unexpected end of JSON input"),
             ("-a", "invalid character 'a' in numeric literal"),
             ("1.a", "invalid character 'a' after decimal point in numeric literal"),
             ("1ea", "invalid character 'a' in exponent of numeric literal"),

@@ -15,6 +15,13 @@ impl Timestamp {
         Self(Utc::now())
     }
 
+    /// Now, to the microsecond the database keeps. The original's row timestamps carry no more, even
+    /// before they are stored; its other instants do.
+    pub(crate) fn now_stored() -> Self {
+        let now = Utc::now();
+        Self(DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now))
+    }
+
     /// Whole seconds since 1970.
     pub(crate) fn unix(self) -> i64 {
         self.0.timestamp()

@@ -31,6 +31,20 @@ async fn find_factor(db: &mut Connection, user: &User, factor_id: &str) -> Resul
         .ok_or_else(|| Error::not_found(ErrorCode::MfaFactorNotFound, "Factor not found"))
 }
 
+/// Another method: whether there is such a factor is looked at first, as in the original.
+pub(super) async fn method_not_allowed(
+    extract::State(state): extract::State<State>,
+    _: Admin,
+    Path((user_id, factor_id)): Path<(String, String)>,
+) -> Error {
+    let found = async {
+        let mut db = state.database().await?;
+        let user = find(&mut db, &user_id).await?;
+        find_factor(&mut db, &user, &factor_id).await
+    };
+    found.await.err().unwrap_or(Error::MethodNotAllowed)
+}
+
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     _: Admin,
@@ -59,7 +73,7 @@ pub(super) async fn update(
     if !params.phone.is_empty() && factor.is_phone() {
         factor.phone = phone::parse(&params.phone)?;
     }
-    factor.updated_at = Timestamp::now();
+    factor.updated_at = Timestamp::now_stored();
     factors::update(db, &factor).await?;
     let updated = traits([
         ("user_id", user.id.to_string().into()),

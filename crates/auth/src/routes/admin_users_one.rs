@@ -21,6 +21,16 @@ pub(super) async fn get(
     Ok(json::ok(&find(&mut db, &user_id).await?))
 }
 
+/// Another method: whether there is such a user is looked at first, as in the original.
+pub(super) async fn method_not_allowed(
+    extract::State(state): extract::State<State>,
+    _: Admin,
+    Path(user_id): Path<String>,
+) -> Error {
+    let found = async { find(&mut *state.database().await?, &user_id).await };
+    found.await.err().unwrap_or(Error::MethodNotAllowed)
+}
+
 /// The user of an id in a path.
 pub(super) async fn find(db: &mut Connection, user_id: &str) -> Result<User> {
     let id: Uuid = user_id

@@ -28,7 +28,7 @@ mod user_update;
 mod verify;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, post, put};
+use axum::routing::{MethodRouter, any, get, post, put};
 
 use crate::State;
 use crate::error::Error;
@@ -60,12 +60,17 @@ pub(crate) fn table(state: State) -> Router {
         .route("/admin/users", admin(get(admin_users_list::get).post(admin_users_create::post)))
         .route(
             "/admin/users/{user_id}",
-            admin(get(admin_users_one::get).put(admin_users_update::put).delete(admin_users_delete::delete)),
+            get(admin_users_one::get)
+                .put(admin_users_update::put)
+                .delete(admin_users_delete::delete)
+                .fallback(admin_users_one::method_not_allowed),
         )
         .route("/admin/users/{user_id}/factors", admin(get(admin_factors::list)))
         .route(
             "/admin/users/{user_id}/factors/{factor_id}",
-            admin(put(admin_factors::update).merge(delete(admin_factors::remove))),
+            put(admin_factors::update)
+                .delete(admin_factors::remove)
+                .fallback(admin_factors::method_not_allowed),
         )
         .route("/admin/generate_link", admin(post(admin_generate_link::post)))
         .route("/admin", any(admin_route_not_found))

@@ -54,9 +54,10 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     transaction.commit().await?;
 
     // A password that no longer meets the rules still signs in; the answer mentions it.
-    if let Err(Error::WeakPassword(weak)) = password::check(&state.config().password, &params.password) {
-        tokens.weak_password = Some(weak);
-    }
+    tokens.weak_password = Some(match password::check(&state.config().password, &params.password) {
+        Err(Error::WeakPassword(weak)) => Some(weak),
+        _ => None,
+    });
     Ok(json::ok(&tokens))
 }
 

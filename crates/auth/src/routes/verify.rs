@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::State;
 use crate::contact;
 use crate::error::{ApiError, Cause, Error, ErrorCode, Result};
-use crate::http::{Body, Context, Form, GoUrl, redirect_target, request_audience};
+use crate::http::{Body, Context, Form, GoUrl, escape_query, redirect_target, request_audience};
 use crate::json::{self, params};
 use crate::phone;
 use crate::pkce;
@@ -253,12 +253,25 @@ fn parse(target: &str) -> Result<GoUrl> {
         .ok_or_else(|| Error::Unexpected(Cause::Other("the redirect target is not a URL".into())))
 }
 
+/// 303 with the small page that Go sends along.
 fn redirect(location: &str) -> Result<Response> {
-    let location =
-        HeaderValue::from_str(location).map_err(|error| Error::Unexpected(Cause::Other(error.into())))?;
-    let mut response = Response::new(body::Body::empty());
+    let escaped: String = location
+        .chars()
+        .map(|char| if char.is_ascii() { char.to_string() } else { escape_query(&char.to_string()) })
+        .collect();
+    let target =
+        HeaderValue::from_str(&escaped).map_err(|error| Error::Unexpected(Cause::Other(error.into())))?;
+    let html = location
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&#34;")
+        .replace('\'', "&#39;");
+    let mut response = Response::new(body::Body::from(format!("<a href=\"{html}\">See Other</a>.\n\n")));
     *response.status_mut() = StatusCode::SEE_OTHER;
-    response.headers_mut().insert(header::LOCATION, location);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, target);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     Ok(response)
 }
 

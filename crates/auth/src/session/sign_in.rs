@@ -26,8 +26,9 @@ pub(crate) struct TokenResponse {
     pub(crate) provider_token: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) provider_refresh_token: String,
+    /// Only the password grant mentions it, as null where the password is good.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) weak_password: Option<WeakPassword>,
+    pub(crate) weak_password: Option<Option<WeakPassword>>,
 }
 
 impl TokenResponse {

@@ -178,7 +178,7 @@ pub(crate) async fn page(
 
 /// Inserts a user. Triggers see exactly what is in `user`.
 pub(crate) async fn insert(db: &mut Connection, user: &mut User) -> Result<()> {
-    let now = Timestamp::now();
+    let now = Timestamp::now_stored();
     user.created_at = now;
     user.updated_at = now;
     let app_metadata = json::to_string(&user.app_metadata);
@@ -334,7 +334,7 @@ impl Column {
 
 /// Writes the named columns of a user, and when that was.
 pub(crate) async fn update(db: &mut Connection, user: &mut User, columns: &[Column]) -> Result<()> {
-    user.updated_at = Timestamp::now();
+    user.updated_at = Timestamp::now_stored();
     let mut sql = String::from("update auth.users set ");
     for (at, column) in columns.iter().enumerate() {
         sql += &column.assignment().replace('$', &format!("${}", at + 1));
