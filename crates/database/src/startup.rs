@@ -94,25 +94,24 @@ struct Attempt {
 
 /// One failure keeps its kind; several become one text.
 fn summary(mut failures: Vec<(String, Error)>) -> Error {
-    match failures.len() {
-        1 => match failures.remove(0) {
-            (_, error @ (Error::Db(_) | Error::Tls(_) | Error::Authentication(_) | Error::Config(_))) => {
-                error
-            }
-            (place, error) => Error::Connect(format!("{place}: {error}").into()),
-        },
-        _ => {
-            if let Some((_, Error::Db(_))) = failures.last()
-                && let Some((_, Error::Db(report))) = failures.pop()
-                && !matches!(report.code.as_str(), "57P03")
-            {
-                return Error::Db(report);
-            }
-            let reasons: Vec<String> =
-                failures.iter().map(|(place, error)| format!("{place}: {error}")).collect();
-            Error::Connect(reasons.join("; ").into())
-        }
+    // The server's own words about us (a wrong password) count more than what came before them.
+    let told = match failures.last() {
+        Some((_, Error::Db(report))) => failures.len() == 1 || report.code.class() != "57",
+        Some((_, Error::Tls(_) | Error::Authentication(_) | Error::Config(_))) => failures.len() == 1,
+        _ => false,
+    };
+    if told && let Some((_, error)) = failures.pop() {
+        return error;
     }
+    let reasons: Vec<String> = failures
+        .iter()
+        .map(|(place, error)| match error {
+            Error::Io(error) => format!("{place}: {error}"),
+            Error::Connect(reason) => format!("{place}: {reason}"),
+            other => format!("{place}: {other}"),
+        })
+        .collect();
+    Error::Connect(reasons.join("; ").into())
 }
 
 fn shuffle<T>(items: &mut [T]) {

@@ -131,25 +131,28 @@ impl Wire {
                     self.output.advance(count);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    loop {
-                        match self.poll_fill(cx) {
-                            Poll::Ready(Ok(0)) => {
-                                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                            }
-                            Poll::Ready(Ok(_)) => {}
-                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                            Poll::Pending => break,
-                        }
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.poll_read_meanwhile(cx),
             }
         }
         self.output.clear();
         match &self.socket {
-            Socket::Tls(_) => Pin::new(&mut self.socket).poll_flush(cx),
+            Socket::Tls(_) => match Pin::new(&mut self.socket).poll_flush(cx) {
+                Poll::Pending => self.poll_read_meanwhile(cx),
+                ready => ready,
+            },
             _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads what the server has to say before it takes more. Ready only when that fails.
+    fn poll_read_meanwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 
@@ -307,5 +310,85 @@ impl Wire {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// What a server says, read as messages until the first error (at the latest the end of the stream).
+    fn read_all(bytes: &[u8], cut: usize, large: Option<usize>) -> (Vec<(u8, usize)>, Error) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut wire = Wire::new(Socket::Unix(ours), 1 << 16);
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            let say = async {
+                theirs.write_all(first).await.unwrap();
+                tokio::task::yield_now().await;
+                theirs.write_all(second).await.unwrap();
+                drop(theirs);
+            };
+            let hear = async {
+                let mut heard = Vec::new();
+                loop {
+                    let next = match large {
+                        Some(limit) => wire.message_or_large_row(limit).await,
+                        None => wire.message().await.map(Ok),
+                    };
+                    match next {
+                        Ok(Ok(message)) => heard.push((message.tag, message.body.len())),
+                        Ok(Err(head)) => {
+                            let mut length = 0;
+                            while length < head.len {
+                                match wire.piece(7).await {
+                                    Ok(piece) => length += piece.len(),
+                                    Err(error) => return (heard, error),
+                                }
+                            }
+                            heard.push((head.tag, length));
+                        }
+                        Err(error) => return (heard, error),
+                    }
+                }
+            };
+            let ((), heard) = tokio::join!(say, hear);
+            heard
+        })
+    }
+
+    fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut message = vec![tag];
+        message.extend((body.len() as u32 + 4).to_be_bytes());
+        message.extend(body);
+        message
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_found_wherever_the_stream_is_cut(
+            bodies in prop::collection::vec((prop::sample::select(b"DZC2T1".to_vec()), prop::collection::vec(any::<u8>(), 0..60)), 0..12),
+            cut in 0usize..300,
+            large in prop::option::of(0usize..40),
+        ) {
+            let bytes: Vec<u8> = bodies.iter().flat_map(|(tag, body)| framed(*tag, body)).collect();
+            let (heard, end) = read_all(&bytes, cut, large);
+            let said: Vec<(u8, usize)> = bodies.iter().map(|(tag, body)| (*tag, body.len())).collect();
+            prop_assert_eq!(heard, said);
+            prop_assert!(matches!(end, Error::Closed));
+        }
+
+        #[test]
+        fn any_bytes_end_in_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+            let (_, error) = read_all(&bytes, cut, None);
+            prop_assert!(matches!(error, Error::Closed | Error::Protocol(_) | Error::TooLarge { .. }), "{}", error);
+        }
     }
 }

@@ -333,3 +333,26 @@ async fn tls_can_begin_at_once_where_the_server_knows_that() {
         assert_eq!(signs_in(&config).await.is_ok(), since_17);
     }
 }
+
+#[tokio::test]
+async fn a_batch_larger_than_the_socket_buffers_does_not_stall_under_tls() {
+    for guarded in guarded_servers() {
+        let config = guarded.as_user("u_scram").with_ssl_mode(SslMode::Require);
+        let mut connection = Connection::connect(&config).await.unwrap();
+        let text = "z".repeat(3_000_000);
+        let params = [database::Param::Text(&text)];
+        let statements = [database::Statement::new("select $1::text", &params); 6];
+        let run = tokio::time::timeout(Duration::from_secs(60), connection.run(&statements));
+        let results = run.await.unwrap().unwrap();
+        assert!(results.iter().all(|result| result.scalar().map(str::len) == Some(3_000_000)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_place_is_said_once() {
+    let error = Connection::connect(&ConnectConfig::unix("/nowhere", 5432, "x")).await.err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "could not connect to PostgreSQL: /nowhere/.s.PGSQL.5432: No such file or directory (os error 2)"
+    );
+}
