@@ -223,11 +223,7 @@ impl Config {
         }
         show_derived_keys(&mut entries, production);
 
-        let state = match (&flags.data_dir, &file.monobase.data_dir) {
-            (Some(folder), _) => cwd.join(folder),
-            (None, Some(folder)) if !folder.is_empty() => root.join(folder),
-            _ => root.join(".monobase"),
-        };
+        let state = Paths::state(flags.data_dir.as_deref(), file.monobase.data_dir.as_deref(), &root, cwd);
         let shown_state = crate::reader::quoted(&state.to_string_lossy());
         let state_origin = match &flags.data_dir {
             Some(_) => Origin::Flag("--data-dir"),

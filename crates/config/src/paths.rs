@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
+use crate::environment::Environment;
 use crate::error::ConfigError;
+use crate::load::{Config, Flags};
 
 /// A socket's path longer than this cannot be bound (`sun_path` has 108 bytes, one of them the end).
 const LONGEST_SOCKET: usize = 107;
@@ -24,6 +26,27 @@ pub struct Paths {
 impl Paths {
     pub(crate) fn new(root: PathBuf, config_file: Option<PathBuf>, state: PathBuf) -> Paths {
         Paths { supabase: root.join("supabase"), root, config_file, state }
+    }
+
+    /// Where an installation is, though its configuration may be broken meanwhile: who wants to stop a server must not
+    /// have to mend a file first.
+    pub fn locate(flags: &Flags, process: Environment, cwd: &Path) -> Result<Paths, ConfigError> {
+        let root = Config::find_root(flags, &process, cwd)?;
+        let named = process.get("MONOBASE_DATA_DIR").map(str::to_owned);
+        if let Ok(config) = Config::load(flags, process, cwd) {
+            return Ok(config.paths);
+        }
+        let state = Paths::state(flags.data_dir.as_deref(), named.as_deref(), &root, cwd);
+        Ok(Paths::new(root, None, state))
+    }
+
+    /// The flag, relative to where the command was called, before the setting, relative to the project.
+    pub(crate) fn state(flag: Option<&Path>, setting: Option<&str>, root: &Path, cwd: &Path) -> PathBuf {
+        match (flag, setting.filter(|folder| !folder.is_empty())) {
+            (Some(folder), _) => cwd.join(folder),
+            (None, Some(folder)) => root.join(folder),
+            (None, None) => root.join(".monobase"),
+        }
     }
 
     /// The given folder, or the nearest above `cwd` with a `supabase/config.toml`, or `cwd`.

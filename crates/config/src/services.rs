@@ -129,7 +129,7 @@ pub(crate) fn select(
         // Whoever names services wants to reach them.
         selected.insert(Service::Gateway);
     }
-    if selected.is_empty() {
+    if selected.iter().all(|service| *service == Service::Gateway) {
         return Err(ConfigError::new("no service is left to start")
             .hint("name fewer services with --exclude, or others with --only"));
     }

@@ -394,6 +394,17 @@ fn a_socket_in_a_deep_folder_gets_a_short_name() {
 }
 
 #[test]
+fn a_broken_configuration_does_not_hide_where_the_installation_is() {
+    let folder = project(&[("supabase/config.toml", "[api\n")]);
+    let paths = |flags: &Flags, variables| Paths::locate(flags, environment(variables), folder.path());
+    let plain = Flags::default();
+    assert_eq!(paths(&plain, &[]).unwrap().state, folder.path().join(".monobase"));
+    assert_eq!(paths(&plain, &[("MONOBASE_DATA_DIR", "other")]).unwrap().state, folder.path().join("other"));
+    let flag = Flags { data_dir: Some("/third".into()), ..Flags::default() };
+    assert_eq!(paths(&flag, &[]).unwrap().state, Path::new("/third"));
+}
+
+#[test]
 fn showing_masks_every_secret() {
     let files = [
         (

@@ -1,8 +1,9 @@
 //! From flags to a configuration, and to logging.
 
 use std::env;
+use std::path::PathBuf;
 
-use config::{Config, Environment, Flags};
+use config::{Config, Environment, Flags, Paths};
 
 use crate::cli::{Global, Place, Stack};
 use crate::failure::Failure;
@@ -23,9 +24,10 @@ pub(crate) fn of_stack(global: &Global, stack: &Stack) -> Result<Config, Failure
     })
 }
 
-/// The configuration of commands that only need to know where the installation is.
-pub(crate) fn of_place(global: &Global, place: &Place) -> Result<Config, Failure> {
-    load(Flags { data_dir: place.data_dir.clone(), ..of_global(global) })
+/// Where the installation is, for commands that need to know no more.
+pub(crate) fn place(global: &Global, place: &Place) -> Result<Paths, Failure> {
+    let flags = Flags { data_dir: place.data_dir.clone(), ..of_global(global) };
+    Ok(Paths::locate(&flags, Environment::from_process(env::vars_os()), &current_folder()?)?)
 }
 
 /// The flags that every command takes.
@@ -40,18 +42,21 @@ pub(crate) fn of_global(global: &Global) -> Flags {
 
 /// Reads all sources.
 pub(crate) fn load(flags: Flags) -> Result<Config, Failure> {
-    let cwd = env::current_dir().map_err(|error| {
-        Failure::new(format!("the current folder cannot be read: {error}"))
-            .hint("change into a folder that exists")
-    })?;
-    Ok(Config::load(&flags, Environment::from_process(env::vars_os()), &cwd)?)
+    Ok(Config::load(&flags, Environment::from_process(env::vars_os()), &current_folder()?)?)
 }
 
-/// Starts logging, as `-v`, the configuration and `MONOBASE_LOG_FORMAT` ask for.
-pub(crate) fn start_logging(global: &Global, config: Option<&Config>) -> Result<(), Failure> {
+fn current_folder() -> Result<PathBuf, Failure> {
+    env::current_dir().map_err(|error| {
+        Failure::new(format!("the current folder cannot be read: {error}"))
+            .hint("change into a folder that exists")
+    })
+}
+
+/// Starts logging, as `-q`, `-v`, the configuration and `MONOBASE_LOG_FORMAT` ask for.
+pub(crate) fn start_logging(quiet: bool, verbose: u8, config: Option<&Config>) -> Result<(), Failure> {
     let configured = config.and_then(|config| config.file.monobase.log.clone());
     let filter = configured.or_else(|| env::var("MONOBASE_LOG").ok().filter(|filter| !filter.is_empty()));
-    let filter = match (filter, global.quiet, global.verbose) {
+    let filter = match (filter, quiet, verbose) {
         (Some(filter), ..) => filter,
         (None, true, _) => "error".to_owned(),
         (None, false, 0) => telemetry::log::DEFAULT_FILTER.to_owned(),

@@ -13,7 +13,7 @@ pub(crate) fn run(global: &Global, arguments: &DbArguments) -> Result<(), Failur
     if !global.quiet {
         terminal::notices(&config.notices);
     }
-    settings::start_logging(global, Some(&config))?;
+    settings::start_logging(global.quiet, global.verbose, Some(&config))?;
     let apply = *yes;
     let report = settings::block_on_here(async { Ok(server::adopt(&config, apply).await?) })?;
     output::print(&report)?;

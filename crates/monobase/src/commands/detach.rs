@@ -23,7 +23,7 @@ pub(crate) enum Message {
     /// A step begins.
     Step(String),
     /// It is ready; nothing more comes.
-    Ready(Info),
+    Ready { info: Info, notices: Vec<String> },
 }
 
 /// How much of the log is shown of a start that failed.
@@ -56,8 +56,9 @@ pub(crate) fn as_parent(global: &Global, config: &Config) -> Result<Info, Failur
         let message = serde_json::from_str(&line?).map_err(anyhow::Error::from)?;
         match message {
             Message::Step(text) => steps.begin(&text),
-            Message::Ready(info) => {
+            Message::Ready { info, notices } => {
                 steps.end();
+                super::start::warn(&notices, global);
                 return Ok(info);
             }
         }
@@ -92,7 +93,8 @@ pub(crate) fn as_child(global: &Global, config: Config) -> Result<(), Failure> {
     // A session of its own: closing the terminal does not end it.
     nix::unistd::setsid().map_err(|error| Failure::new(format!("cannot leave the terminal: {error}")))?;
     config.check_start()?;
-    settings::start_logging(global, Some(&config))?;
+    // `--quiet` was for the terminal; this log is a file.
+    settings::start_logging(false, global.verbose, Some(&config))?;
     settings::block_on(super::start::run_reporting(config, |message| {
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');

@@ -10,6 +10,6 @@ use crate::settings;
 pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Failure> {
     let service: Service =
         arguments.service.parse().map_err(|error| Failure::from(error).code(Code::Usage))?;
-    settings::start_logging(global, None)?;
+    settings::start_logging(global.quiet, global.verbose, None)?;
     settings::block_on(async { Ok(server::serve(service, ServeOptions::default()).await?) })
 }

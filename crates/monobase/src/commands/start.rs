@@ -42,7 +42,7 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
         let info = detach::as_parent(global, &config)?;
         return print_ready(&info, production, global);
     }
-    settings::start_logging(global, Some(&config))?;
+    settings::start_logging(global.quiet, global.verbose, Some(&config))?;
     let steps = Steps::new(global.quiet);
     settings::block_on(async {
         let shown = steps.clone();
@@ -50,9 +50,17 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
         let started = server::start(StartOptions { config, progress }).await;
         steps.end();
         let running = started?;
+        warn(running.notices(), global);
         print_ready(running.info(), production, global)?;
         Ok(running.wait().await?)
     })
+}
+
+/// What the start found worth telling.
+pub(crate) fn warn(notices: &[String], global: &Global) {
+    for notice in notices.iter().filter(|_| !global.quiet) {
+        terminal::tell(terminal::Style::Warning, "warning", notice);
+    }
 }
 
 /// The block of addresses and keys. In production standard output is a log file: no secrets there.
@@ -75,7 +83,7 @@ pub(crate) async fn run_reporting(
     let step = tell.clone();
     let progress = Progress::new(move |begun| step(&Message::Step(begun.to_string())));
     let running = server::start(StartOptions { config, progress }).await?;
-    tell(&Message::Ready(running.info().clone()));
+    tell(&Message::Ready { info: running.info().clone(), notices: running.notices().to_vec() });
     drop(tell);
     Ok(running.wait().await?)
 }

@@ -32,8 +32,7 @@ const OVERRIDES: [(&str, &str); 18] = [
 
 pub(crate) fn run(global: &Global, arguments: &StatusArguments) -> Result<(), Failure> {
     let overrides = parse_overrides(&arguments.override_name)?;
-    let config = settings::of_place(global, &arguments.place)?;
-    let socket = config.paths.control_socket();
+    let socket = settings::place(global, &arguments.place)?.control_socket();
     let info = match settings::block_on_here(async { Ok(control::status(&socket).await?) })? {
         Status::Up(info) => info,
         Status::Starting => return Err(Failure::new("monobase is still starting").code(Code::Precondition)),

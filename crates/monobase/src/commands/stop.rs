@@ -15,8 +15,8 @@ use crate::{settings, terminal};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(global: &Global, arguments: &StopArguments) -> Result<(), Failure> {
-    let config = settings::of_place(global, &arguments.place)?;
-    let socket = config.paths.control_socket();
+    let paths = settings::place(global, &arguments.place)?;
+    let socket = paths.control_socket();
     settings::block_on_here(async {
         let pid = match control::status(&socket).await? {
             Status::Up(info) => Some(info.pid),
@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, arguments: &StopArguments) -> Result<(), Fail
             }
             if asked.elapsed() > PATIENCE {
                 return Err(Failure::new("monobase does not end")
-                    .hint(format!("its log may tell why: {}", config.paths.log_file().display())));
+                    .hint(format!("its log may tell why: {}", paths.log_file().display())));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

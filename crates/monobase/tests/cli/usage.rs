@@ -33,6 +33,13 @@ fn nothing_running_is_exit_code_3_for_status_and_success_for_stop() {
 }
 
 #[test]
+fn a_broken_file_does_not_keep_anyone_from_stopping() {
+    let project = Project::with(&[("supabase/config.toml", "[api\n")]);
+    assert_eq!(project.run(&["status"]).code, 3);
+    assert_eq!(project.run(&["stop"]).code, 0);
+}
+
+#[test]
 fn an_unknown_override_is_a_usage_error() {
     let done = Project::empty().run(&["status", "--override-name", "api.ulr=X"]);
     assert_eq!(done.code, 2);
