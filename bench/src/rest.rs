@@ -141,7 +141,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
 const CONNECTIONS: [usize; 3] = [8, 16, 64];
 
 async fn socket(backend: &Backend) -> Result<(String, u16)> {
-    let mut connection = backend.connect("supabase_admin").await?;
+    let mut connection = backend.connect("postgres").await?;
     let row = connection
         .query_one(
             "select split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port')",

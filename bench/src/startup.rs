@@ -49,7 +49,7 @@ struct Engine {
 
 impl Engine {
     async fn of(backend: &Backend) -> Result<Self> {
-        let mut connection = backend.connect("supabase_admin").await?;
+        let mut connection = backend.connect("postgres").await?;
         let row = connection.query_one("select current_setting('data_directory')", &[]).await?;
         let data: String = row.get(0)?;
         let postgres = descendants(backend.pid())?

@@ -10,6 +10,7 @@ let backend
 before(async () => {
   backend = await startBackend()
   await backend.sql('create table public.things (id int primary key)')
+  await backend.served('things')
 })
 
 after(() => backend?.stop())

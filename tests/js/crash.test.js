@@ -3,7 +3,6 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { monobase, startBackend } from './lib/backend.js'
 
 let backend
@@ -11,6 +10,7 @@ let backend
 before(async () => {
   backend = await startBackend({ ephemeral: false })
   await backend.sql('create table public.ledger (id int primary key)')
+  await backend.served('ledger')
 })
 
 after(() => backend?.stop())
@@ -20,6 +20,7 @@ const service = () => ({
   authorization: `Bearer ${backend.env.SERVICE_ROLE_KEY}`,
 })
 
+/** Adds a row; what came back. */
 async function insert(id) {
   const answer = await fetch(`${backend.env.API_URL}/rest/v1/ledger`, {
     method: 'POST',
@@ -29,14 +30,12 @@ async function insert(id) {
   return { status: answer.status, retryAfter: answer.headers.get('retry-after'), body: await answer.text() }
 }
 
-/** The process number that PostgreSQL wrote into its own data directory. */
+const parentOf = (pid) => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1])
+
+/** PostgreSQL's first process: the parent of the one that serves our connection. */
 async function postmaster() {
-  const admin = new pg.Client({ connectionString: backend.env.DB_URL.replace('//postgres:', '//supabase_admin:') })
-  admin.on('error', () => {})
-  await admin.connect()
-  const { rows } = await admin.query(`select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)::int as pid`)
-  await admin.end()
-  return rows[0].pid
+  const { rows } = await backend.sql('select pg_backend_pid() as pid')
+  return parentOf(rows[0].pid)
 }
 
 const alive = (pid) => existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
@@ -81,8 +80,7 @@ test('when the server is killed, PostgreSQL stops too, and a new start serves th
   const id = 1_000_000
   assert.equal((await insert(id)).status, 201)
   const postgres = await postmaster()
-  const parent = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${postgres}/status`, 'utf8'))[1])
-  process.kill(parent, 'SIGKILL')
+  process.kill(parentOf(postgres), 'SIGKILL')
   for (let i = 0; i < 100 && alive(postgres); i++) await sleep(50)
   assert.equal(alive(postgres), false)
   await backend.restart()
@@ -91,6 +89,9 @@ test('when the server is killed, PostgreSQL stops too, and a new start serves th
   assert.equal((await insert(id + 1)).status, 201)
 })
 
-test('a second start in the same folder says that one is running', async () => {
-  await assert.rejects(monobase(backend.folder, 'start', '--detach', '--port', '0'), /already running|is running/i)
+test('a second start in the same folder says that one is running and changes nothing', async () => {
+  const before = await postmaster()
+  const { stderr } = await monobase(backend.folder, 'start', '--detach', '--port', '0')
+  assert.match(stderr, /already running/)
+  assert.equal(await postmaster(), before)
 })

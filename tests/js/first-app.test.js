@@ -18,6 +18,7 @@ before(async () => {
     create policy "own notes" on public.notes to authenticated
       using (owner = (select auth.uid())) with check (owner = (select auth.uid()));
   `)
+  await backend.served('notes')
   ada = await signUp(backend, 'ada@example.com')
   bob = await signUp(backend, 'bob@example.com')
 })

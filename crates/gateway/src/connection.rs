@@ -108,9 +108,7 @@ impl Alarm {
         let Some(deadline) = self.deadline else {
             return Poll::Pending;
         };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         // A timer set for later than this deadline would oversleep it; one set for earlier wakes up in time.
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

@@ -171,7 +171,10 @@ impl Inner {
             return Ok(cors::preflight(&parts.headers));
         }
         let presented = identity::Keys::presented(&parts.headers, uri.query());
-        let key = presented.as_ref().map(|key| key.as_ref().map(identity::Presented::as_str)).map_err(|refusal| *refusal);
+        let key = presented
+            .as_ref()
+            .map(|key| key.as_ref().map(identity::Presented::as_str))
+            .map_err(|refusal| *refusal);
         let consumer = self.keys.admit(route.access, key).await?;
         exchange.consumer = consumer;
         match route.target {
@@ -243,9 +246,7 @@ impl Inner {
                 }
             }
         };
-        tokio::time::timeout(self.config.start_wait, settled)
-            .await
-            .unwrap_or(Err(Refusal::Starting(name)))
+        tokio::time::timeout(self.config.start_wait, settled).await.unwrap_or(Err(Refusal::Starting(name)))
     }
 
     /// Hands the credentials on in the form that the service understands; answers the new query if it changes.
@@ -257,7 +258,8 @@ impl Inner {
         key: Option<&str>,
     ) -> Option<Cow<'a, str>> {
         let mut query = query.map(Cow::Borrowed);
-        let change = identity::translate(route.translate, &self.keys.api_keys, &parts.headers, query.as_deref(), key);
+        let change =
+            identity::translate(route.translate, &self.keys.api_keys, &parts.headers, query.as_deref(), key);
         if let Some(new) = change.apply(&mut parts.headers, query.as_deref()) {
             query = Some(Cow::Owned(new));
         }
@@ -332,9 +334,7 @@ impl Inner {
             self.keys.admit(crate::routes::Access::Admin, key).await?;
         }
         let mut response = Response::new(Body::from((self.metrics)()));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
         Ok(response)
     }
 
@@ -387,7 +387,13 @@ fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Refusal> 
 }
 
 /// The address that the service sees.
-fn upstream_uri(route: &Route, base: &str, path: &str, sent: &Uri, query: Option<&str>) -> Result<Uri, Refusal> {
+fn upstream_uri(
+    route: &Route,
+    base: &str,
+    path: &str,
+    sent: &Uri,
+    query: Option<&str>,
+) -> Result<Uri, Refusal> {
     let raw = sent.path();
     let rest = if route.raw_path && raw.as_bytes().starts_with(route.prefix.as_bytes()) {
         &raw[route.prefix.len()..]
@@ -400,7 +406,8 @@ fn upstream_uri(route: &Route, base: &str, path: &str, sent: &Uri, query: Option
         target.push('?');
         target.push_str(query);
     }
-    let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target)).map_err(|_| Refusal::BadRequest)?;
+    let target =
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(target)).map_err(|_| Refusal::BadRequest)?;
     Ok(Uri::from(target))
 }
 

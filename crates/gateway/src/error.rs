@@ -63,21 +63,26 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 &format!("The {service} service is switched off here"),
             ),
-            Self::Starting(service) => compact(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &format!("The {service} service is still starting"),
-            ),
+            Self::Starting(service) => {
+                compact(StatusCode::SERVICE_UNAVAILABLE, &format!("The {service} service is still starting"))
+            }
             Self::DatabaseRestarting => {
                 compact(StatusCode::SERVICE_UNAVAILABLE, "The database is restarting")
             }
             Self::NoKey => templated(StatusCode::UNAUTHORIZED, "No API key found in request", request),
-            Self::UnknownKey => templated(StatusCode::UNAUTHORIZED, "Invalid authentication credentials", request),
+            Self::UnknownKey => {
+                templated(StatusCode::UNAUTHORIZED, "Invalid authentication credentials", request)
+            }
             Self::DuplicateKey => templated(StatusCode::UNAUTHORIZED, "Duplicate API key found", request),
             Self::WrongGroup => templated(StatusCode::FORBIDDEN, "You cannot consume this service", request),
             Self::BadRequest => proxy_error(StatusCode::BAD_REQUEST, "Bad request", request),
-            Self::MethodNotAllowed => proxy_error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", request),
+            Self::MethodNotAllowed => {
+                proxy_error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", request)
+            }
             Self::BodyTooLarge => proxy_error(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large", request),
-            Self::HeaderTooLarge => proxy_error(header_too_large(), "Request header or cookie too large", request),
+            Self::HeaderTooLarge => {
+                proxy_error(header_too_large(), "Request header or cookie too large", request)
+            }
             Self::RequestTimeout => proxy_error(StatusCode::REQUEST_TIMEOUT, "Request timeout", request),
         };
         let headers = response.headers_mut();
@@ -129,9 +134,7 @@ fn proxy_error(status: StatusCode, message: &str, request: &HeaderMap) -> Respon
 fn with_body(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

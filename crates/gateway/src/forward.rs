@@ -46,7 +46,8 @@ impl Peer {
             address,
             trusted: trusted.includes(address),
             // Addresses and numbers are visible ASCII.
-            address_value: HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
+            address_value: HeaderValue::try_from(address.to_string())
+                .unwrap_or(HeaderValue::from_static("unknown")),
             port_value: HeaderValue::from(port),
         }
     }
@@ -57,7 +58,10 @@ impl Peer {
         if !self.trusted {
             return self.address;
         }
-        let named = headers.get(&REAL_IP).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
+        let named = headers
+            .get(&REAL_IP)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.trim().parse().ok());
         named
             .or_else(|| {
                 // The last hop wrote the last entry; entries before it are hearsay.
@@ -69,7 +73,9 @@ impl Peer {
 
     /// Whether a request came straight from this machine, not through a proxy on it.
     pub(crate) fn is_local(&self, headers: &HeaderMap) -> bool {
-        self.address.is_loopback() && !headers.contains_key(&FORWARDED_FOR) && !headers.contains_key("forwarded")
+        self.address.is_loopback()
+            && !headers.contains_key(&FORWARDED_FOR)
+            && !headers.contains_key("forwarded")
     }
 }
 
@@ -87,10 +93,7 @@ pub(crate) fn prepare(
     drop_hop_by_hop(headers);
     forward_address(headers, peer);
     forward_origin(headers, peer, host);
-    headers.insert(
-        FORWARDED_PATH,
-        HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/")),
-    );
+    headers.insert(FORWARDED_PATH, HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/")));
     if route.prefix == "/" {
         headers.remove(&FORWARDED_PREFIX);
     } else {
@@ -109,19 +112,19 @@ fn forward_address(headers: &mut HeaderMap, peer: &Peer) {
         return;
     }
     let client = peer.client(headers);
-    let chain = headers
-        .get_all(&FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .fold(String::new(), |mut chain, value| {
+    let chain = headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).fold(
+        String::new(),
+        |mut chain, value| {
             chain.push_str(value);
             chain.push_str(", ");
             chain
-        });
+        },
+    );
     let forwarded_for = if chain.is_empty() {
         peer.address_value.clone()
     } else {
-        HeaderValue::try_from(chain + &peer.address.to_string()).unwrap_or_else(|_| peer.address_value.clone())
+        HeaderValue::try_from(chain + &peer.address.to_string())
+            .unwrap_or_else(|_| peer.address_value.clone())
     };
     headers.insert(FORWARDED_FOR, forwarded_for);
     let real_ip = if client == peer.address {
@@ -171,7 +174,9 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .map(str::trim)
-            .filter(|name| !["close", "keep-alive", "upgrade"].iter().any(|kept| name.eq_ignore_ascii_case(kept)))
+            .filter(|name| {
+                !["close", "keep-alive", "upgrade"].iter().any(|kept| name.eq_ignore_ascii_case(kept))
+            })
             .filter_map(|name| name.parse().ok())
             // What the door itself decides by or writes cannot be named away.
             .filter(|name| *name != HOST && *name != UPGRADE)
@@ -217,10 +222,8 @@ mod tests {
             consumer,
             &HeaderValue::from_static("0123"),
         );
-        let mut lines: Vec<String> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
+        let mut lines: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
         lines.join("\n")
     }

@@ -45,11 +45,8 @@ pub trait Health: Send + Sync {
 /// The answer to a probe: 200 when everything is up, 503 otherwise. It names states and nothing else, since it is open.
 pub(crate) fn respond(report: &Report) -> Response<Body> {
     let ready = report.is_ready();
-    let services: serde_json::Map<String, serde_json::Value> = report
-        .services
-        .iter()
-        .map(|(name, state)| ((*name).to_owned(), serde_json::json!(state)))
-        .collect();
+    let services: serde_json::Map<String, serde_json::Value> =
+        report.services.iter().map(|(name, state)| ((*name).to_owned(), serde_json::json!(state))).collect();
     let body = serde_json::json!({
         "status": if ready { "ok" } else { "unavailable" },
         "database": report.database,

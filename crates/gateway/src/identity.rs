@@ -89,7 +89,10 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// The key of a request. The header is read before the query, and a key given twice in one place is an error.
-    pub(crate) fn presented<'a>(headers: &HeaderMap, query: Option<&'a str>) -> Result<Option<Presented<'a>>, Refusal> {
+    pub(crate) fn presented<'a>(
+        headers: &HeaderMap,
+        query: Option<&'a str>,
+    ) -> Result<Option<Presented<'a>>, Refusal> {
         let mut in_header = headers.get_all(&APIKEY_HEADER).iter();
         if let Some(first) = in_header.next() {
             if in_header.next().is_some() {
@@ -226,9 +229,7 @@ fn is_opaque_bearer(value: &HeaderValue) -> bool {
 
 /// Signature version 4, in a header or in a presigned URL.
 fn signed(headers: &HeaderMap, query: Option<&str>) -> bool {
-    headers
-        .get(AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"))
+    headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"))
         || headers.contains_key(&AMZ_DATE)
         || query.is_some_and(|query| query.contains("X-Amz-Signature="))
 }
@@ -246,9 +247,7 @@ fn secret(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use tokens::development::{
-        ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, api_keys,
-    };
+    use tokens::development::{ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, api_keys};
 
     use super::*;
 
@@ -309,8 +308,9 @@ mod tests {
     fn a_websocket_handshake_carries_the_token_in_its_query() {
         let query = format!("vsn=1.0.0&apikey={PUBLISHABLE_KEY}");
         let mut map = HeaderMap::new();
-        let new = translate(Translate::WebsocketQuery, &api_keys(), &map, Some(&query), Some(PUBLISHABLE_KEY))
-            .apply(&mut map, Some(&query));
+        let new =
+            translate(Translate::WebsocketQuery, &api_keys(), &map, Some(&query), Some(PUBLISHABLE_KEY))
+                .apply(&mut map, Some(&query));
         assert_eq!(new.unwrap(), format!("vsn=1.0.0&apikey={ANON_KEY}"));
         assert_eq!(map["x-api-key"], ANON_KEY);
     }
@@ -318,7 +318,8 @@ mod tests {
     #[test]
     fn functions_learn_the_key_beside_an_untouched_authorization() {
         let mut map = headers(&[("sb-api-key", "forged"), ("authorization", "Bearer sb_x")]);
-        translate(Translate::FunctionsHeader, &api_keys(), &map, None, Some(SECRET_KEY)).apply(&mut map, None);
+        translate(Translate::FunctionsHeader, &api_keys(), &map, None, Some(SECRET_KEY))
+            .apply(&mut map, None);
         assert_eq!(map["sb-api-key"], SERVICE_ROLE_KEY);
         assert_eq!(map["authorization"], "Bearer sb_x");
         let mut map = headers(&[("sb-api-key", "forged")]);

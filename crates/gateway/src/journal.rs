@@ -160,10 +160,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(bus: Bus, lines: bool) -> Self {
-        Self {
-            bus,
-            lines: lines.then(line_writer).flatten(),
-        }
+        Self { bus, lines: lines.then(line_writer).flatten() }
     }
 
     /// Whether anyone wants to know. Otherwise a request collects nothing.
@@ -202,10 +199,7 @@ fn line_writer() -> Option<SyncSender<String>> {
 }
 
 fn named_headers(headers: &HeaderMap) -> Vec<(&'static str, HeaderValue)> {
-    NAMED_HEADERS
-        .iter()
-        .filter_map(|(header, name)| Some((*name, headers.get(header)?.clone())))
-        .collect()
+    NAMED_HEADERS.iter().filter_map(|(header, name)| Some((*name, headers.get(header)?.clone()))).collect()
 }
 
 /// A header value inside quotes: what could end the quotes or the line is escaped as nginx does it.

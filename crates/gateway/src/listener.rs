@@ -67,7 +67,8 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((socket, peer, slot)) => {
-                let connection = connection(socket, peer, local, handler.clone(), limits.clone(), stop.clone());
+                let connection =
+                    connection(socket, peer, local, handler.clone(), limits.clone(), stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);

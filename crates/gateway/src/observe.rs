@@ -11,8 +11,8 @@ use crate::routes::Route;
 
 /// Status codes with a counter of their own; others share one per class.
 const STATUSES: [u16; 28] = [
-    101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 416,
-    422, 429, 500, 503, 504,
+    101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413,
+    415, 416, 422, 429, 500, 503, 504,
 ];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -48,7 +48,8 @@ impl Figures {
     }
 
     pub(crate) fn record(&self, route: Option<usize>, status: StatusCode, duration: Duration, bytes: u64) {
-        let Some(figures) = route.map_or_else(|| self.by_route.last(), |index| self.by_route.get(index)) else {
+        let Some(figures) = route.map_or_else(|| self.by_route.last(), |index| self.by_route.get(index))
+        else {
             return;
         };
         figures.duration.record(duration.as_secs_f64());
@@ -84,10 +85,7 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     pub(crate) fn new() -> Self {
         let (process, start) = uuid::Uuid::new_v4().as_u64_pair();
-        Self {
-            process,
-            next: AtomicU64::new(start),
-        }
+        Self { process, next: AtomicU64::new(start) }
     }
 
     pub(crate) fn next(&self) -> HeaderValue {

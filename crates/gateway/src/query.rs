@@ -27,7 +27,15 @@ pub(crate) fn redacted(query: &str) -> String {
     let secret = |name: &str| {
         matches!(
             name,
-            "apikey" | "token" | "token_hash" | "access_token" | "refresh_token" | "code" | "jwt" | "X-Amz-Signature" | "X-Amz-Security-Token"
+            "apikey"
+                | "token"
+                | "token_hash"
+                | "access_token"
+                | "refresh_token"
+                | "code"
+                | "jwt"
+                | "X-Amz-Signature"
+                | "X-Amz-Security-Token"
         )
     };
     let mut out = String::with_capacity(query.len());
@@ -111,7 +119,10 @@ mod tests {
 
     #[test]
     fn removing_leaves_every_other_byte() {
-        assert_eq!(without("select=a%20b&apikey=x&order=c.desc", "apikey").unwrap(), "select=a%20b&order=c.desc");
+        assert_eq!(
+            without("select=a%20b&apikey=x&order=c.desc", "apikey").unwrap(),
+            "select=a%20b&order=c.desc"
+        );
         assert_eq!(without("apikey=x", "apikey").unwrap(), "");
         assert_eq!(without("a=1&api%6Bey=x&apikey=y&b", "apikey").unwrap(), "a=1&b");
         assert_eq!(without("select=*", "apikey"), None);
@@ -120,7 +131,10 @@ mod tests {
 
     #[test]
     fn replacing_keeps_the_place() {
-        assert_eq!(replaced("vsn=1.0.0&apikey=sb_x&log=1", "apikey", "jwt").unwrap(), "vsn=1.0.0&apikey=jwt&log=1");
+        assert_eq!(
+            replaced("vsn=1.0.0&apikey=sb_x&log=1", "apikey", "jwt").unwrap(),
+            "vsn=1.0.0&apikey=jwt&log=1"
+        );
     }
 
     #[test]

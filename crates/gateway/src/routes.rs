@@ -138,10 +138,7 @@ const fn route(name: &'static str, prefix: &'static str, service: Service, base:
 }
 
 const fn open(name: &'static str, prefix: &'static str, service: Service, base: &'static str) -> Route {
-    Route {
-        access: Access::Open,
-        ..route(name, prefix, service, base)
-    }
+    Route { access: Access::Open, ..route(name, prefix, service, base) }
 }
 
 const fn forbidden(name: &'static str, prefix: &'static str) -> Route {
@@ -168,29 +165,16 @@ pub(crate) const ROUTES: &[Route] = &[
     open("auth-v1-open", "/auth/v1/verify", Service::Auth, "/verify"),
     open("auth-v1-open-callback", "/auth/v1/callback", Service::Auth, "/callback"),
     open("auth-v1-open-authorize", "/auth/v1/authorize", Service::Auth, "/authorize"),
-    open(
-        "auth-v1-open-jwks",
-        "/auth/v1/.well-known/jwks.json",
-        Service::Auth,
-        "/.well-known/jwks.json",
-    ),
+    open("auth-v1-open-jwks", "/auth/v1/.well-known/jwks.json", Service::Auth, "/.well-known/jwks.json"),
     open("auth-v1-open-sso-acs", "/sso/saml/acs", Service::Auth, "/sso/saml/acs"),
-    open(
-        "auth-v1-open-sso-metadata",
-        "/sso/saml/metadata",
-        Service::Auth,
-        "/sso/saml/metadata",
-    ),
+    open("auth-v1-open-sso-metadata", "/sso/saml/metadata", Service::Auth, "/sso/saml/metadata"),
     open(
         "well-known-oauth",
         "/.well-known/oauth-authorization-server",
         Service::Auth,
         "/.well-known/oauth-authorization-server",
     ),
-    Route {
-        translate: Translate::Authorization,
-        ..route("auth-v1", "/auth/v1/", Service::Auth, "/")
-    },
+    Route { translate: Translate::Authorization, ..route("auth-v1", "/auth/v1/", Service::Auth, "/") },
     Route {
         hide_key: true,
         translate: Translate::Authorization,
@@ -223,23 +207,13 @@ pub(crate) const ROUTES: &[Route] = &[
         body: BodyLimit::Service,
         ..open("functions-v1", "/functions/v1/", Service::Functions, "/")
     },
-    Route {
-        cors: false,
-        ..open("analytics-v1", "/analytics/v1/", Service::Analytics, "/")
-    },
-    Route {
-        access: Access::Admin,
-        cors: false,
-        ..route("meta", "/pg/", Service::Meta, "/")
-    },
+    Route { cors: false, ..open("analytics-v1", "/analytics/v1/", Service::Analytics, "/") },
+    Route { access: Access::Admin, cors: false, ..route("meta", "/pg/", Service::Meta, "/") },
     forbidden("mcp-blocker", "/api/mcp"),
     forbidden("mcp", "/mcp"),
     own("health", "/health", Target::Health),
     own("metrics", "/metrics", Target::Metrics),
-    Route {
-        exact: true,
-        ..open("dashboard", "/", Service::Studio, "/")
-    },
+    Route { exact: true, ..open("dashboard", "/", Service::Studio, "/") },
 ];
 
 /// The routes, ready for look-up: longest prefix first within each first letter.

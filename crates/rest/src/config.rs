@@ -159,9 +159,13 @@ impl Default for Config {
             channel: "pgrst".to_owned(),
             channel_enabled: true,
             extra_search_path: vec!["public".to_owned()],
-            hoisted_settings: ["statement_timeout", "plan_filter.statement_cost_limit", "default_transaction_isolation"]
-                .map(str::to_owned)
-                .to_vec(),
+            hoisted_settings: [
+                "statement_timeout",
+                "plan_filter.statement_cost_limit",
+                "default_transaction_isolation",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             max_rows: None,
             plan_enabled: false,
             pool_size: 10,
@@ -391,7 +395,9 @@ impl Source {
             pool_max_idletime: self
                 .seconds(&["db-pool-timeout", "db-pool-max-idletime"], base.pool_max_idletime),
             automatic_recovery: self.boolean(&["db-pool-automatic-recovery"], base.automatic_recovery),
-            pre_request: self.function(&["db-pre-request", "pre-request"]).or_else(|| base.pre_request.clone()),
+            pre_request: self
+                .function(&["db-pre-request", "pre-request"])
+                .or_else(|| base.pre_request.clone()),
             prepared_statements: self.boolean(&["db-prepared-statements"], base.prepared_statements),
             root_spec: self.function(&["db-root-spec", "root-spec"]).or_else(|| base.root_spec.clone()),
             schemas: self.list(&["db-schemas", "db-schema"]).unwrap_or_else(|| base.schemas.clone()),
@@ -401,9 +407,8 @@ impl Source {
             uri: with_file("db-uri", self.text(&["db-uri"]).unwrap_or(&base.uri))?,
             jwt_audience: self.audience()?.or_else(|| base.jwt_audience.clone()),
             role_claim: match self.text(&["jwt-role-claim-key", "role-claim-key"]) {
-                Some(text) => {
-                    ClaimPath::parse(text).ok_or_else(|| problem("jwt-role-claim-key", "is not a claim path"))?
-                }
+                Some(text) => ClaimPath::parse(text)
+                    .ok_or_else(|| problem("jwt-role-claim-key", "is not a claim path"))?,
                 None => base.role_claim.clone(),
             },
             jwt_secret: match self.text(&["jwt-secret"]) {
@@ -421,20 +426,26 @@ impl Source {
                 Some("warn") => LogLevel::Warn,
                 Some("info") => LogLevel::Info,
                 Some("debug") => LogLevel::Debug,
-                Some(_) => return Err(problem("log-level", "Invalid logging level. Check your configuration.")),
+                Some(_) => {
+                    return Err(problem("log-level", "Invalid logging level. Check your configuration."));
+                }
             },
             log_query: match self.text(&["log-query"]) {
                 None => base.log_query,
                 Some("disabled") => false,
                 Some("main-query") => true,
-                Some(_) => return Err(problem("log-query", "Invalid SQL logging value. Check your configuration.")),
+                Some(_) => {
+                    return Err(problem("log-query", "Invalid SQL logging value. Check your configuration."));
+                }
             },
             openapi_mode: match self.text(&["openapi-mode"]) {
                 None => base.openapi_mode,
                 Some("follow-privileges") => OpenApiMode::FollowPrivileges,
                 Some("ignore-privileges") => OpenApiMode::IgnorePrivileges,
                 Some("disabled") => OpenApiMode::Disabled,
-                Some(_) => return Err(problem("openapi-mode", "Invalid openapi-mode. Check your configuration.")),
+                Some(_) => {
+                    return Err(problem("openapi-mode", "Invalid openapi-mode. Check your configuration."));
+                }
             },
             openapi_security: self.boolean(&["openapi-security-active"], base.openapi_security),
             openapi_proxy_uri: self.proxy_uri()?.or_else(|| base.openapi_proxy_uri.clone()),
@@ -449,7 +460,10 @@ impl Source {
                 None => base.trace_header.clone(),
             },
             server_timing: self.boolean(&["server-timing-enabled"], base.server_timing),
-            unix_socket: self.text(&["server-unix-socket"]).map(PathBuf::from).or_else(|| base.unix_socket.clone()),
+            unix_socket: self
+                .text(&["server-unix-socket"])
+                .map(PathBuf::from)
+                .or_else(|| base.unix_socket.clone()),
             unix_socket_mode: self.socket_mode(base.unix_socket_mode)?,
             admin_port,
             role_settings: base.role_settings.clone(),
@@ -466,7 +480,10 @@ impl Source {
             Some("rollback") => (true, false),
             Some("rollback-allow-override") => (true, true),
             Some(_) => {
-                return Err(problem("db-tx-end", "Invalid transaction termination. Check your configuration."));
+                return Err(problem(
+                    "db-tx-end",
+                    "Invalid transaction termination. Check your configuration.",
+                ));
             }
         };
         Ok(TransactionPolicy { rollback, client_may_choose })
@@ -479,7 +496,8 @@ impl Source {
                 let scheme = text.split(':').next().unwrap_or("");
                 let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
                     && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-                if scheme_fits && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"')) {
+                if scheme_fits && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"'))
+                {
                     Ok(Some(text.to_owned()))
                 } else {
                     Err(problem("jwt-aud", "jwt-aud should be a string or a valid URI"))
@@ -492,7 +510,8 @@ impl Source {
     fn proxy_uri(&self) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.text(&["openapi-server-proxy-uri"]) else { return Ok(None) };
         let valid = text.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
         });
         if valid {
             Ok(Some(text.to_owned()))
@@ -507,7 +526,9 @@ impl Source {
     fn socket_mode(&self, base: u32) -> Result<u32, ConfigError> {
         let Some(text) = self.text(&["server-unix-socket-mode"]) else { return Ok(base) };
         match u32::from_str_radix(text, 8) {
-            Err(_) => Err(problem("server-unix-socket-mode", "Invalid server-unix-socket-mode: not an octal")),
+            Err(_) => {
+                Err(problem("server-unix-socket-mode", "Invalid server-unix-socket-mode: not an octal"))
+            }
             Ok(mode) if (0o600..=0o777).contains(&mode) => Ok(mode),
             Ok(_) => Err(problem(
                 "server-unix-socket-mode",

@@ -27,7 +27,8 @@ pub(crate) fn preflight(parts: &http::request::Parts, config: &Config) -> Option
     }
     let asked = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
     let mut allowed = vec!["Authorization"];
-    allowed.extend(asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|h| !h.is_empty()));
+    allowed
+        .extend(asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|h| !h.is_empty()));
     allowed.extend(["Accept", "Accept-Language", "Content-Language"]);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_str(&allowed.join(", ")).ok()?);
@@ -37,7 +38,10 @@ pub(crate) fn preflight(parts: &http::request::Parts, config: &Config) -> Option
 
 /// Lets the page that asked see the answer.
 pub(crate) fn decorate(request: &HeaderMap, response: &mut HeaderMap, config: &Config) {
-    if request.contains_key(ORIGIN) && !request.contains_key(UPGRADE) && allow_origin(request, response, config) {
+    if request.contains_key(ORIGIN)
+        && !request.contains_key(UPGRADE)
+        && allow_origin(request, response, config)
+    {
         response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 }

@@ -233,8 +233,10 @@ impl Error {
     pub(crate) fn parts(&self) -> Parts {
         let token = |status, code, message: &str, details: Option<String>| {
             let escaped = Value::from(message).to_string();
-            let parts = Parts::new(status, code, message)
-                .header("WWW-Authenticate", format!("Bearer error=\"invalid_token\", error_description={escaped}"));
+            let parts = Parts::new(status, code, message).header(
+                "WWW-Authenticate",
+                format!("Bearer error=\"invalid_token\", error_description={escaped}"),
+            );
             match details {
                 Some(details) => parts.details(details),
                 None => parts,
@@ -399,7 +401,9 @@ impl Error {
             headers.insert("proxy-status", value);
         }
         for (name, value) in &parts.headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+            if let (Ok(name), Ok(value)) =
+                (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
+            {
                 headers.append(name, value);
             }
         }

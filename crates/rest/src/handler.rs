@@ -146,7 +146,8 @@ impl Job<'_> {
     async fn read(&self, plan: &ReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
         let (count, max_rows) = (self.request.prefer.count, self.state.config.max_rows);
         // Counting one more than may be returned is enough to know that there are more.
-        let limit = if count == Some(Count::Estimated) { max_rows.map(|max| max.saturating_add(1)) } else { None };
+        let limit =
+            if count == Some(Count::Estimated) { max_rows.map(|max| max.saturating_add(1)) } else { None };
         let planned = matches!(count, Some(Count::Planned | Count::Estimated)) && !is_plan(&plan.media);
         let work = self.work(
             sql::read(plan, self.request.prefer.counts(), limit),
@@ -226,7 +227,8 @@ impl Job<'_> {
     }
 
     async fn root(&self, timing: &mut Timing) -> Result<Response<Body>, Error> {
-        let accepted = |media: &MediaType| matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any);
+        let accepted =
+            |media: &MediaType| matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any);
         if !self.request.accept.iter().any(accepted) {
             return Err(Error::MediaType(self.request.accept.iter().map(MediaType::to_string).collect()));
         }

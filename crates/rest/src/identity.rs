@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::error::{Error, TokenProblem};
 use crate::execute::Caller;
 
-/// Finds out who makes a request. A token that was verified on the way here is not verified again.
+/// Finds out who makes a request. A signature that was verified on the way here is not verified again; whether the
+/// token holds now is always judged here.
 pub(crate) fn identify(
     headers: &HeaderMap,
     verified: Option<Arc<Verified>>,
@@ -19,7 +20,10 @@ pub(crate) fn identify(
     config: &Config,
 ) -> Result<Caller, Error> {
     let verified = match (verified, bearer(headers)) {
-        (Some(verified), _) => Some(verified),
+        (Some(verified), _) => {
+            verified.check_now(policy).map_err(|claim| Error::Token(problem(claim.into())))?;
+            Some(verified)
+        }
         (None, None) => None,
         (None, Some(token)) => Some(verify(token, keys, policy)?),
     };
@@ -90,5 +94,24 @@ fn problem(error: VerifyError) -> TokenProblem {
                 "The JWT 'aud' claim must be a string or an array of strings".to_owned()
             }
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokens::KeySet;
+
+    use super::*;
+
+    #[test]
+    fn an_expired_token_is_refused_even_when_its_signature_was_verified_before() {
+        let ring = KeyRing::new(KeySet::from_secret("a secret that is long enough to be one").unwrap());
+        let token = ring.sign(&serde_json::json!({ "role": "authenticated", "exp": 1 })).unwrap();
+        let verified = ring.verify_signature(&token).unwrap();
+        let refused =
+            identify(&HeaderMap::new(), Some(verified), Some(&ring), &Policy::default(), &Config::default());
+        let Err(Error::Token(TokenProblem::Claims(message))) = refused else { panic!("it was accepted") };
+        assert_eq!(message, "JWT expired");
     }
 }

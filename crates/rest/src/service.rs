@@ -1,8 +1,8 @@
 //! The running service: what it knows at the moment, and the work that keeps that up to date.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -68,7 +68,9 @@ pub struct Rest {
 
 impl std::fmt::Debug for Rest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rest").field("schemas", &self.shared.state.load().config.schemas).finish_non_exhaustive()
+        f.debug_struct("Rest")
+            .field("schemas", &self.shared.state.load().config.schemas)
+            .finish_non_exhaustive()
     }
 }
 
@@ -221,11 +223,12 @@ async fn reload(shared: &Shared, what: Reload) -> Result<(), load::LoadError> {
     let mut connection = shared.pool.acquire().await?;
     let config = settings::load(&mut connection, &shared.base).await?;
     let before = shared.state.load_full();
-    let catalog = if what == Reload::Schema || before.catalog.is_none() || config.schemas != before.config.schemas {
-        Some(Arc::new(load::load(&mut connection, &config).await?))
-    } else {
-        before.catalog.clone()
-    };
+    let catalog =
+        if what == Reload::Schema || before.catalog.is_none() || config.schemas != before.config.schemas {
+            Some(Arc::new(load::load(&mut connection, &config).await?))
+        } else {
+            before.catalog.clone()
+        };
     drop(connection);
     let keys = changed_keys(&config, &before);
     if let (Some(catalog), Reload::Schema) = (&catalog, what) {

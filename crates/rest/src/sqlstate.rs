@@ -71,12 +71,16 @@ fn status(code: &str, message: &str, authenticated: bool) -> Option<u16> {
         ("42P17", _) => 500,
         ("42501", _) if authenticated => 403,
         ("42501", _) => 401,
-        (_, "PT") => return code.get(2..).and_then(|digits| digits.parse().ok()).filter(|n| (100..1000).contains(n)),
+        (_, "PT") => {
+            return code.get(2..).and_then(|digits| digits.parse().ok()).filter(|n| (100..1000).contains(n));
+        }
         (_, "08" | "53") => 503,
         (_, "0L" | "0P" | "28") => 403,
-        (_, "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0" | "XX") => {
-            500
-        }
+        (
+            _,
+            "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0"
+            | "XX",
+        ) => 500,
         _ => 400,
     })
 }
@@ -99,8 +103,10 @@ fn raised(report: &DbError) -> Result<Parts, Parts> {
     let details = text(&message, "details").ok_or_else(bad_message)?;
     let hint = text(&message, "hint").ok_or_else(bad_message)?;
 
-    let detail =
-        report.detail.as_ref().ok_or_else(|| malformed("DETAIL is missing in the RAISE statement".to_owned(), DETAIL))?;
+    let detail = report
+        .detail
+        .as_ref()
+        .ok_or_else(|| malformed("DETAIL is missing in the RAISE statement".to_owned(), DETAIL))?;
     let bad_detail = || malformed(format!("Invalid JSON value for DETAIL: '{detail}'"), DETAIL);
     let settings = object(detail).ok_or_else(bad_detail)?;
     let status = settings

@@ -17,9 +17,7 @@ impl FirstStart {
     }
 
     pub(crate) fn begin(&self) -> Result<(), Error> {
-        File::create(&self.mark)
-            .and_then(|mark| mark.sync_all())
-            .map_err(Error::file("write", &self.mark))
+        File::create(&self.mark).and_then(|mark| mark.sync_all()).map_err(Error::file("write", &self.mark))
     }
 
     /// Whether an earlier start, or this one, made the database and did not get to the end.
@@ -29,7 +27,9 @@ impl FirstStart {
 
     pub(crate) fn end(&self) -> Result<(), Error> {
         match fs::remove_file(&self.mark) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &self.mark)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::file("remove", &self.mark)(error))
+            }
             _ => Ok(()),
         }
     }

@@ -12,11 +12,7 @@ const CURRENT: u32 = 1;
 
 /// Makes the folder if it does not exist, and brings an older one up to date. A newer one is refused.
 pub(crate) fn prepare(folder: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(Error::file("make", folder))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::file("make", folder))?;
     ignore_in_git(folder)?;
     let path = folder.join("format");
     match fs::read_to_string(&path) {
@@ -86,7 +82,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("format"), "99\n").unwrap();
         let error = prepare(place.path()).unwrap_err();
-        assert!(error.to_string().ends_with("was written by a newer monobase (format 99, this one knows 1)"), "{error}");
+        assert!(
+            error.to_string().ends_with("was written by a newer monobase (format 99, this one knows 1)"),
+            "{error}"
+        );
         assert_eq!(fs::read_to_string(place.path().join("format")).unwrap(), "99\n");
     }
 

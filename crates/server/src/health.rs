@@ -44,7 +44,8 @@ impl Health for Board {
             Some(Engine::Stopped) => State::Down,
             None => lock(&self.database).unwrap_or(State::Starting),
         };
-        let services = lock(&self.services).iter().map(|(service, state)| (service.as_str(), *state)).collect();
+        let services =
+            lock(&self.services).iter().map(|(service, state)| (service.as_str(), *state)).collect();
         Report { database, services }
     }
 }

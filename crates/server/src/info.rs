@@ -91,7 +91,12 @@ impl Info {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             project: config.file.project_id.clone().unwrap_or_default(),
-            services: config.services.iter().filter(|service| **service == Service::Gateway || runs(**service)).map(ToString::to_string).collect(),
+            services: config
+                .services
+                .iter()
+                .filter(|service| **service == Service::Gateway || runs(**service))
+                .map(ToString::to_string)
+                .collect(),
             variables,
         }
     }

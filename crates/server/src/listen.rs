@@ -12,7 +12,11 @@ use crate::Error;
 const BACKLOG: i32 = 1024;
 
 /// Binds an address. `what` and `setting` are for the message when that fails.
-pub(crate) fn bind(address: SocketAddr, what: &'static str, setting: &'static str) -> Result<TcpListener, Error> {
+pub(crate) fn bind(
+    address: SocketAddr,
+    what: &'static str,
+    setting: &'static str,
+) -> Result<TcpListener, Error> {
     try_bind(address).map_err(|source| {
         if source.kind() == io::ErrorKind::AddrInUse {
             Error::PortTaken { what, address, setting }

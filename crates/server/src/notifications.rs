@@ -24,14 +24,17 @@ impl Notifications {
         config: ConnectConfig,
         subscriptions: Vec<Subscription>,
     ) -> Result<Self, database::Error> {
-        let channels: Vec<&str> = subscriptions.iter().map(|subscription| subscription.channel.as_str()).collect();
+        let channels: Vec<&str> =
+            subscriptions.iter().map(|subscription| subscription.channel.as_str()).collect();
         let mut listener = Listener::connect(config, &channels).await?;
         Ok(Self(tokio::spawn(async move {
             loop {
                 let event = listener.recv().await;
                 for subscription in &subscriptions {
                     match &event {
-                        ListenEvent::Notification(notification) if notification.channel == subscription.channel => {
+                        ListenEvent::Notification(notification)
+                            if notification.channel == subscription.channel =>
+                        {
                             (subscription.told)(Some(&notification.payload));
                         }
                         ListenEvent::Notification(_) => {}

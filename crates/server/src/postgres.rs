@@ -108,9 +108,7 @@ impl Postgres {
     pub(crate) fn direct_login(&self, role: &str) -> ConnectConfig {
         match &self.kind {
             Kind::Embedded { .. } => self.login(role),
-            Kind::External { direct } => {
-                direct.clone().with_user(role).with_password(Some(&self.password))
-            }
+            Kind::External { direct } => direct.clone().with_user(role).with_password(Some(&self.password)),
         }
     }
 

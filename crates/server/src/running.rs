@@ -6,11 +6,11 @@ use database::Pool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Error, Info};
 use crate::control::Control;
 use crate::notifications::{Notifications, Stop};
 use crate::postgres::Postgres;
 use crate::signals::Signals;
+use crate::{Error, Info};
 
 /// Where everything listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

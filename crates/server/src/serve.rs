@@ -85,7 +85,11 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
     }
     if let Some(channel) = channel {
         let reloaded = rest.clone();
-        subscribe(running, login, Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) });
+        subscribe(
+            running,
+            login,
+            Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) },
+        );
     }
     running.services.push(Box::pin(rest.stop()));
     Ok(())
@@ -93,8 +97,8 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
 
 async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), Error> {
     let refused = |reason: String| Error::Settings { service: "auth", reason };
-    let environment =
-        auth::Environment::from_env(|name| variables.get(name)).map_err(|error| refused(error.to_string()))?;
+    let environment = auth::Environment::from_env(|name| variables.get(name))
+        .map_err(|error| refused(error.to_string()))?;
     let login = ConnectConfig::parse_with(&environment.database_url, |name| variables.get(name))
         .map_err(|error| Error::DatabaseUrl(error.to_string()))?;
     let signing = &environment.signing;

@@ -169,7 +169,11 @@ impl Starting {
             self.progress.step(Step::Migrations);
             let login = postgres.direct_login("postgres");
             let applied = project::apply(&login, &project_options(&self.config)).await?;
-            tracing::info!(migrations = applied.applied.len(), seeds = applied.seeded.len(), "the project was applied");
+            tracing::info!(
+                migrations = applied.applied.len(),
+                seeds = applied.seeded.len(),
+                "the project was applied"
+            );
             first.end()?;
         }
         self.board.database_is(State::Up);

@@ -82,7 +82,8 @@ async fn a_taken_port_stops_the_start_and_leaves_nothing_running() {
 async fn a_database_that_does_not_answer_is_a_clear_error() {
     let place = tempfile::tempdir().unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outside = config(place.path(), |flags| flags.db_url = Some(format!("postgresql://a:b@{closed}/postgres")));
+    let outside =
+        config(place.path(), |flags| flags.db_url = Some(format!("postgresql://a:b@{closed}/postgres")));
     let error = tokio::time::timeout(Duration::from_secs(20), start(options(outside))).await.unwrap();
     let error = error.err().unwrap();
     assert!(error.to_string().starts_with("cannot prepare the database: "), "{error}");
@@ -159,7 +160,8 @@ async fn a_project_that_cannot_be_applied_is_applied_when_it_has_been_mended() {
     let migrations = place.path().join("supabase/migrations");
     std::fs::create_dir_all(&migrations).unwrap();
     let file = migrations.join("20240101000000_notes.sql");
-    std::fs::write(&file, "create table notes (id int primary key); insert into nothing values (1);").unwrap();
+    std::fs::write(&file, "create table notes (id int primary key); insert into nothing values (1);")
+        .unwrap();
     let error = start(options(config(place.path(), |_| {}))).await.err().unwrap();
     assert!(error.to_string().starts_with("cannot apply the project to the database: "), "{error}");
     assert!(error.to_string().contains("20240101000000_notes.sql"), "{error}");

@@ -272,6 +272,11 @@ impl Verified {
         self.check_audience(&policy.audience)
     }
 
+    /// [`Verified::check`] at this moment: for who received a token whose signature somebody else verified.
+    pub fn check_now(&self, policy: &Policy) -> Result<(), ClaimError> {
+        self.check(policy, now())
+    }
+
     fn check_audience(&self, rule: &Audience) -> Result<(), ClaimError> {
         let wanted = match rule {
             Audience::Ignored => return Ok(()),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { createClient } from '@supabase/supabase-js'
 import WebSocket from 'ws'
@@ -31,7 +32,7 @@ export function monobase(cwd, ...args) {
 export async function startBackend({ prepare, ephemeral = true } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'monobase-js-'))
   if (prepare) await prepare(folder)
-  const backend = { folder, env: {}, stop, restart: start, sql, client }
+  const backend = { folder, env: {}, stop, restart: start, sql, served, client }
   let pool
 
   async function start() {
@@ -44,6 +45,16 @@ export async function startBackend({ prepare, ephemeral = true } = {}) {
   }
   function sql(text, values) {
     return pool.query(text, values)
+  }
+  /** Waits until REST knows a table that was just made: it hears of it through a notification. */
+  async function served(table) {
+    for (let i = 0; i < 100; i++) {
+      const { error } = await client(backend.env.SERVICE_ROLE_KEY).from(table).select().limit(0)
+      if (!error) return
+      if (error.code !== 'PGRST205') throw new Error(error.message)
+      await sleep(20)
+    }
+    throw new Error(`${table} was never served`)
   }
   function client(key = backend.env.ANON_KEY, options = {}) {
     return createClient(backend.env.API_URL, key, {

@@ -1,8 +1,7 @@
 //! What clients see of the door, over real connections.
 
-
-use serde_json::json;
 use crate::support::{ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, door};
+use serde_json::json;
 
 fn apikey(key: &str) -> String {
     format!("apikey: {key}")
@@ -132,7 +131,12 @@ async fn open_routes_need_no_key() {
 #[tokio::test]
 async fn paths_are_judged_by_what_they_mean() {
     let door = door().await;
-    for path in ["/auth/v1/verify/../admin/users", "/auth/v1/verify/%2e%2e/admin/users", "//auth/v1/./admin", "/%61uth/v1/x"] {
+    for path in [
+        "/auth/v1/verify/../admin/users",
+        "/auth/v1/verify/%2e%2e/admin/users",
+        "//auth/v1/./admin",
+        "/%61uth/v1/x",
+    ] {
         assert_eq!(door.ask(&format!("GET {path}"), &[]).await.status, 401, "{path}");
     }
     let answer = door.ask("GET /rest//v1/./%74odos", &[&apikey(ANON_KEY)]).await;
@@ -161,7 +165,11 @@ async fn services_that_do_not_exist_say_so() {
     insta::assert_snapshot!(door.ask("GET /functions/v1/hello", &[]).await.written());
     for path in ["/", "/analytics/v1/x", "/realtime/v1/api/broadcast"] {
         let answer = door.ask(&format!("GET {path}"), &[&apikey(ANON_KEY)]).await;
-        assert!(answer.body.contains("is not part of this version of monobase yet"), "{path}: {}", answer.body);
+        assert!(
+            answer.body.contains("is not part of this version of monobase yet"),
+            "{path}: {}",
+            answer.body
+        );
         assert_eq!(answer.status, 503, "{path}");
     }
 }
@@ -172,7 +180,11 @@ async fn a_preflight_is_answered_at_the_door() {
     let answer = door
         .ask(
             "OPTIONS /rest/v1/todos",
-            &["Origin: https://app", "Access-Control-Request-Method: PATCH", "Access-Control-Request-Headers: apikey,x-a"],
+            &[
+                "Origin: https://app",
+                "Access-Control-Request-Method: PATCH",
+                "Access-Control-Request-Headers: apikey,x-a",
+            ],
         )
         .await;
     insta::assert_snapshot!(answer.written());

@@ -1,10 +1,9 @@
 //! Bad input over raw sockets: each piece gets a clear answer, and nothing of it reaches a service as something else.
 
-
 use std::time::{Duration, Instant};
 
-use gateway::{Config, Limits};
 use crate::support::{ANON_KEY, Answer, Door, door, door_with, read_to_end};
+use gateway::{Config, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn small() -> Config {
@@ -45,7 +44,12 @@ async fn what_is_no_http_gets_a_readable_400() {
         b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
     ] {
         let answer = Answer::parse(&door.send(request).await);
-        assert_eq!((answer.status, answer.body.as_str()), (400, "Bad request\n"), "{:?}", String::from_utf8_lossy(request));
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (400, "Bad request\n"),
+            "{:?}",
+            String::from_utf8_lossy(request)
+        );
         assert_eq!(answer.header("connection"), Some("close"));
     }
 }
@@ -78,7 +82,8 @@ async fn methods_of_the_connection_are_refused_and_others_left_to_the_service() 
     let door = door().await;
     let close = "Connection: close\r\n";
     for (method, expected) in [("TRACE", 405), ("BREW", 200), ("PROPFIND", 200)] {
-        let request = format!("{method} /rest/v1/todos HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\n{close}\r\n");
+        let request =
+            format!("{method} /rest/v1/todos HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\n{close}\r\n");
         assert_eq!(status(&door, request).await, expected, "{method}");
     }
     assert_eq!(status(&door, format!("CONNECT door:443 HTTP/1.1\r\nHost: x\r\n{close}\r\n")).await, 405);
@@ -144,7 +149,9 @@ async fn a_slow_head_is_ended() {
     let started = Instant::now();
     let (mut reader, mut writer) = socket.split();
     let dripping = async {
-        for byte in b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".iter().cycle() {
+        for byte in
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".iter().cycle()
+        {
             if writer.write_all(&[*byte]).await.is_err() {
                 break;
             }
@@ -174,9 +181,14 @@ async fn a_silent_connection_is_ended_without_a_word() {
 async fn a_connection_is_ended_when_it_rests_after_a_request() {
     let door = door_with(small()).await;
     let started = Instant::now();
-    let answer = door.send(format!("GET /rest/v1/ignored HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\n\r\n")).await;
+    let answer =
+        door.send(format!("GET /rest/v1/ignored HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\n\r\n")).await;
     assert_eq!(Answer::parse(&answer).status, 200);
-    assert!((Duration::from_millis(500)..Duration::from_secs(3)).contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert!(
+        (Duration::from_millis(500)..Duration::from_secs(3)).contains(&started.elapsed()),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -196,7 +208,11 @@ async fn a_client_that_takes_no_answer_is_ended() {
 
 #[tokio::test]
 async fn a_slow_service_is_not_a_slow_client() {
-    let door = door_with(Config { connection: Limits { idle_timeout: Duration::from_millis(100), ..small().connection }, ..small() }).await;
+    let door = door_with(Config {
+        connection: Limits { idle_timeout: Duration::from_millis(100), ..small().connection },
+        ..small()
+    })
+    .await;
     let answer = door.ask("GET /rest/v1/slow", &[&format!("apikey: {ANON_KEY}")]).await;
     assert_eq!(answer.body, "slow");
 }
@@ -210,7 +226,11 @@ async fn a_busy_connection_outlives_the_idle_timeout() {
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut buffer = [0; 2048];
         let count = socket.read(&mut buffer).await.unwrap();
-        assert!(buffer[..count].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..count]));
+        assert!(
+            buffer[..count].starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..count])
+        );
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
@@ -237,7 +257,11 @@ async fn two_lengths_smuggle_nothing() {
         "Transfer-Encoding: chunked, gzip\r\n",
     ] {
         let answer = door.send(post("/rest/v1/body", headers) + smuggled).await;
-        assert_eq!((Answer::parse(&answer).status, answer.matches("HTTP/1.1 ").count()), (400, 1), "{headers}: {answer}");
+        assert_eq!(
+            (Answer::parse(&answer).status, answer.matches("HTTP/1.1 ").count()),
+            (400, 1),
+            "{headers}: {answer}"
+        );
     }
 }
 
@@ -246,7 +270,9 @@ async fn a_body_that_nobody_read_is_not_the_next_request() {
     let door = door().await;
     let inner = "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
     let request = post("/rest/v1/ignored", &format!("Content-Length: {}\r\n", inner.len())) + inner;
-    let next = format!("GET /rest/v1/ignored HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\nConnection: close\r\n\r\n");
+    let next = format!(
+        "GET /rest/v1/ignored HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\nConnection: close\r\n\r\n"
+    );
     let answer = door.send(request + &next).await;
     assert!(!answer.contains("404"), "{answer}");
 }
@@ -259,9 +285,14 @@ async fn pipelined_requests_are_answered_in_order() {
         format!("GET {path} HTTP/1.1\r\nHost: x\r\napikey: {ANON_KEY}\r\n{close}\r\n")
     };
     let answer = door
-        .send(request("/rest/v1/slow", false) + &request("/nothing", false) + &request("/rest/v1/ignored", true))
+        .send(
+            request("/rest/v1/slow", false)
+                + &request("/nothing", false)
+                + &request("/rest/v1/ignored", true),
+        )
         .await;
-    let codes: Vec<&str> = answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
+    let codes: Vec<&str> =
+        answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
     assert_eq!(codes, ["200", "404", "200"]);
 }
 
@@ -269,7 +300,10 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn hidden_headers_are_not_named_away() {
     let door = door().await;
     let answer = door
-        .ask("GET /rest/v1/t", &["Connection: x-forwarded-for, x-consumer-username, x-real-ip", &format!("apikey: {ANON_KEY}")])
+        .ask(
+            "GET /rest/v1/t",
+            &["Connection: x-forwarded-for, x-consumer-username, x-real-ip", &format!("apikey: {ANON_KEY}")],
+        )
         .await;
     let seen = answer.json()["headers"].to_string();
     for header in ["x-forwarded-for: 127.0.0.1", "x-real-ip: 127.0.0.1", "x-consumer-username: anon"] {

@@ -1,10 +1,9 @@
 //! The end of the door: what is in flight finishes, what hangs is cut, nothing new begins.
 
-
 use std::time::{Duration, Instant};
 
-use gateway::{Config, Mount, Service};
 use crate::support::{ANON_KEY, door, door_with, read_to_end};
+use gateway::{Config, Mount, Service};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -1,6 +1,5 @@
 //! A door on a real socket with a service behind it that tells what it saw.
 
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -136,7 +135,11 @@ impl Answer {
     pub(crate) fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
         let headers = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
@@ -188,11 +191,21 @@ fn mirror() -> Router {
                 }
             }),
         )
-        .route("/endless", get(|| async {
-            Body::from_stream(futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'a'; 4096]))))
-        }))
+        .route(
+            "/endless",
+            get(|| async {
+                Body::from_stream(futures_util::stream::repeat_with(|| {
+                    Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'a'; 4096]))
+                }))
+            }),
+        )
         .route("/ignored", any(|| async { "ignored" }))
-        .route("/own-cors", get(|| async { ([("access-control-allow-origin", "https://a"), ("access-control-expose-headers", "x")], "") }))
+        .route(
+            "/own-cors",
+            get(|| async {
+                ([("access-control-allow-origin", "https://a"), ("access-control-expose-headers", "x")], "")
+            }),
+        )
         .fallback(|request: Request<Body>| async move {
             let mut headers: Vec<String> = request
                 .headers()
@@ -200,7 +213,8 @@ fn mirror() -> Router {
                 .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
                 .collect();
             headers.sort();
-            let role = request.extensions().get::<Arc<Verified>>().and_then(|token| token.role().map(str::to_owned));
+            let role =
+                request.extensions().get::<Arc<Verified>>().and_then(|token| token.role().map(str::to_owned));
             axum::Json(serde_json::json!({
                 "method": request.method().as_str(),
                 "uri": request.uri().to_string(),

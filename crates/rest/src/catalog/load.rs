@@ -36,8 +36,11 @@ pub enum LoadError {
 
 /// Reads the catalogue, in one read-only transaction.
 pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalog, LoadError> {
-    let options =
-        TransactionOptions { isolation: Some(Isolation::RepeatableRead), access: Access::ReadOnly, ..Default::default() };
+    let options = TransactionOptions {
+        isolation: Some(Isolation::RepeatableRead),
+        access: Access::ReadOnly,
+        ..Default::default()
+    };
     let mut transaction = connection.begin(options).await?;
     let schemas = text_array(&config.schemas);
     let extra = text_array(&config.extra_search_path);
@@ -102,8 +105,10 @@ pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalo
 
 /// An array of text as PostgreSQL writes it.
 pub(crate) fn text_array(values: &[String]) -> String {
-    let quoted: Vec<String> =
-        values.iter().map(|value| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))).collect();
+    let quoted: Vec<String> = values
+        .iter()
+        .map(|value| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect();
     format!("{{{}}}", quoted.join(","))
 }
 
@@ -268,7 +273,9 @@ fn shown_keys(
     let mut views: Vec<u32> = shown.keys().copied().collect();
     views.sort_unstable();
     for view in views {
-        let (Some(view_row), Some(view_columns)) = (relations.get(&view), columns.get(&view)) else { continue };
+        let (Some(view_row), Some(view_columns)) = (relations.get(&view), columns.get(&view)) else {
+            continue;
+        };
         let of_view = &shown[&view];
         let mut tables: Vec<u32> = of_view.keys().map(|(table, _)| *table).collect();
         tables.dedup();
@@ -307,8 +314,11 @@ fn foreign_keys(keys: &[Key], relations: &HashMap<u32, RelationRow>) -> Vec<Fore
         numbers.sort_unstable();
         numbers
     };
-    let unique: HashSet<(u32, Vec<i16>)> =
-        keys.iter().filter(|key| matches!(key.kind, b'p' | b'u')).map(|key| (key.table, numbers(key))).collect();
+    let unique: HashSet<(u32, Vec<i16>)> = keys
+        .iter()
+        .filter(|key| matches!(key.kind, b'p' | b'u'))
+        .map(|key| (key.table, numbers(key)))
+        .collect();
     keys.iter()
         .filter(|key| key.kind == b'f' && !key.inherited)
         .filter_map(|key| {
@@ -344,7 +354,8 @@ fn tables(
         .iter()
         .map(|(oid, row)| {
             let columns = if row.offered { columns.remove(oid) } else { None };
-            let mut table = Table::new(row.name.clone(), columns.map(|found| found.columns).unwrap_or_default());
+            let mut table =
+                Table::new(row.name.clone(), columns.map(|found| found.columns).unwrap_or_default());
             table.description = row.description.clone();
             table.is_view = row.is_view;
             table.insertable = row.updatable & 8 != 0;
@@ -415,7 +426,9 @@ fn read_functions(result: &ResultSet, names: &mut Names) -> Option<Vec<Routine>>
         .map(|row| {
             let parameters: Vec<(String, String, bool, bool)> = serde_json::from_slice(row.get(3)?).ok()?;
             let settings: Vec<(String, String)> = match row.get(11) {
-                Some(json) => serde_json::from_slice::<Value>(json).ok().and_then(|v| serde_json::from_value(v).ok())?,
+                Some(json) => {
+                    serde_json::from_slice::<Value>(json).ok().and_then(|v| serde_json::from_value(v).ok())?
+                }
                 None => Vec::new(),
             };
             Some(Routine {
@@ -476,7 +489,9 @@ fn place_relationships(catalog: &mut Catalog, relationships: Vec<Relationship>, 
     let mut by_table: BTreeMap<QualifiedName, Vec<Relationship>> = BTreeMap::new();
     for relationship in relationships {
         let visible = match &relationship.link {
-            Link::Junction(junction) => config.schemas.iter().any(|schema| **schema == *junction.table.schema),
+            Link::Junction(junction) => {
+                config.schemas.iter().any(|schema| **schema == *junction.table.schema)
+            }
             _ => true,
         };
         if relationship.table.schema == relationship.target.schema {

@@ -197,16 +197,17 @@ fn through_views(keys: &[ForeignKey], view_keys: &[ViewKey]) -> Vec<Relationship
     for key in keys {
         let cardinality =
             if key.unique { Cardinality::OneToOne { parent: false } } else { Cardinality::ManyToOne };
-        let mut add = |table: (&QualifiedName, bool), target: (&QualifiedName, bool), columns: Vec<ColumnPair>| {
-            relationships.push(Relationship {
-                table: table.0.clone(),
-                target: target.0.clone(),
-                is_self: table.0 == target.0,
-                link: Link::Key { cardinality, constraint: key.constraint.clone(), columns },
-                table_is_view: table.1,
-                target_is_view: target.1,
-            });
-        };
+        let mut add =
+            |table: (&QualifiedName, bool), target: (&QualifiedName, bool), columns: Vec<ColumnPair>| {
+                relationships.push(Relationship {
+                    table: table.0.clone(),
+                    target: target.0.clone(),
+                    is_self: table.0 == target.0,
+                    link: Link::Key { cardinality, constraint: key.constraint.clone(), columns },
+                    table_is_view: table.1,
+                    target_is_view: target.1,
+                });
+            };
         add((&key.table, false), (&key.target, false), key.columns.clone());
         let from_views = by_key.get(&(&key.table, &*key.constraint, KeyKind::Foreign)).unwrap_or(&none);
         let to_views = by_key.get(&(&key.target, &*key.constraint, KeyKind::Referenced)).unwrap_or(&none);
@@ -272,8 +273,10 @@ fn junctions(relationships: &[Relationship], tables: &HashMap<QualifiedName, Tab
     for (table, keys) in by_table {
         for here in &keys {
             for there in &keys {
-                let (Link::Key { constraint, columns, .. }, Link::Key { constraint: other, columns: others, .. }) =
-                    (&here.link, &there.link)
+                let (
+                    Link::Key { constraint, columns, .. },
+                    Link::Key { constraint: other, columns: others, .. },
+                ) = (&here.link, &there.link)
                 else {
                     continue;
                 };

@@ -82,7 +82,9 @@ impl Routine {
 
     /// Whether it returns nothing.
     pub fn returns_void(&self) -> bool {
-        self.returns_scalar() && &*self.returns.name.schema == "pg_catalog" && &*self.returns.name.name == "void"
+        self.returns_scalar()
+            && &*self.returns.name.schema == "pg_catalog"
+            && &*self.returns.name.name == "void"
     }
 
     /// The relation whose rows it returns.

@@ -55,8 +55,9 @@ async fn pre_config(
     let names = text_array(&RELOADABLE.map(str::to_owned));
     let read = "select name, current_setting('pgrst.' || name, true) from unnest($1::text[]) as name";
     let names = [Param::Text(&names)];
-    let results =
-        connection.run(&[Statement::new(&call, &[]).uncached(), Statement::new(read, &names).uncached()]).await?;
+    let results = connection
+        .run(&[Statement::new(&call, &[]).uncached(), Statement::new(read, &names).uncached()])
+        .await?;
     Ok(results
         .get(1)
         .into_iter()

@@ -76,8 +76,10 @@ impl Table {
 
     /// A column.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        let position =
-            self.by_name.binary_search_by(|index| (*self.columns[usize::from(*index)].name).cmp(name)).ok()?;
+        let position = self
+            .by_name
+            .binary_search_by(|index| (*self.columns[usize::from(*index)].name).cmp(name))
+            .ok()?;
         self.columns.get(usize::from(self.by_name[position]))
     }
 }

@@ -49,7 +49,9 @@ pub fn origins(node_tree: &str) -> Vec<Origin> {
             b' ' | b'\n' => {}
             _ => {
                 let start = position;
-                while position < bytes.len() && !matches!(bytes[position], b' ' | b'\n' | b'{' | b'}' | b'(' | b')') {
+                while position < bytes.len()
+                    && !matches!(bytes[position], b' ' | b'\n' | b'{' | b'}' | b'(' | b')')
+                {
                     position += if bytes[position] == b'\\' { 2 } else { 1 };
                 }
                 let end = position.min(bytes.len());

@@ -111,7 +111,8 @@ fn parameters<'s>(statement: &'s StatementText<'_>) -> Vec<Param<'s>> {
 }
 
 fn outcome(results: &[ResultSet], main: usize, work: &Work<'_>) -> Result<Outcome, Error> {
-    let result = results.get(main).ok_or_else(|| Error::Internal("the statement has no result".to_owned()))?;
+    let result =
+        results.get(main).ok_or_else(|| Error::Internal("the statement has no result".to_owned()))?;
     if work.explains {
         let mut body = Vec::new();
         for row in &result.rows {

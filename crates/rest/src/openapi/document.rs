@@ -3,9 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Visible;
-use crate::catalog::{
-    self, Cardinality, Catalog, Link, Parameter, Relationship, Routine, Table, Volatility,
-};
+use crate::catalog::{self, Cardinality, Catalog, Link, Parameter, Relationship, Routine, Table, Volatility};
 use crate::config::Config;
 
 const MEDIA_TYPES: [&str; 4] = [
@@ -40,8 +38,7 @@ pub(crate) fn document(catalog: &Catalog, config: &Config, schema: &str, visible
     paths.insert("/".to_owned(), root_path());
     for table in tables {
         let name = table.name.name.to_string();
-        let relationships =
-            content.relationships.get(&table.name.name).map_or(&[][..], Vec::as_slice);
+        let relationships = content.relationships.get(&table.name.name).map_or(&[][..], Vec::as_slice);
         paths.insert(format!("/{name}"), table_path(table));
         table_parameters(table, &mut parameters);
         definitions.insert(name, definition(table, relationships));
@@ -177,7 +174,9 @@ fn property(table: &Table, relationships: &[Relationship], column: &catalog::Col
         notes.push("This is a Primary Key.<pk/>".to_owned());
     }
     if let Some((table, column)) = referred(relationships, &column.name) {
-        notes.push(format!("This is a Foreign Key to `{table}.{column}`.<fk table='{table}' column='{column}'/>"));
+        notes.push(format!(
+            "This is a Foreign Key to `{table}.{column}`.<fk table='{table}' column='{column}'/>"
+        ));
     }
     let comment = column.description.as_deref();
     let description = if notes.is_empty() {
@@ -304,7 +303,10 @@ fn routine_path(routine: &Routine) -> Value {
     };
     let mut path = Map::new();
     if routine.volatility != Volatility::Volatile {
-        path.insert("get".to_owned(), operation(routine.parameters.iter().map(|p| query_argument(&routine.name.schema, p)).collect()));
+        path.insert(
+            "get".to_owned(),
+            operation(routine.parameters.iter().map(|p| query_argument(&routine.name.schema, p)).collect()),
+        );
     }
     let arguments = json!({"in": "body", "name": "args", "required": true, "schema": arguments(routine)});
     path.insert("post".to_owned(), operation(vec![arguments, reference("preferParams")]));
@@ -380,9 +382,7 @@ fn shared_parameters() -> Map<String, Value> {
         }
         Value::Object(object)
     };
-    let plain = |name: &str, description: &str, place: &str| {
-        json!({"name": name, "description": description, "required": false, "in": place, "type": "string"})
-    };
+    let plain = |name: &str, description: &str, place: &str| json!({"name": name, "description": description, "required": false, "in": place, "type": "string"});
     let mut unit = plain("Range-Unit", "Limiting and Pagination", "header");
     unit["default"] = json!("items");
     let representation = ["return=representation", "return=minimal", "return=none"];

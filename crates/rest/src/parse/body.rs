@@ -138,7 +138,11 @@ impl<'de> Visitor<'de> for Top {
                 Some(same) => uniform &= same.is_some(),
             }
         }
-        if uniform { Ok(Shape::Keys(known.into_iter().map(|(key, _)| key).collect())) } else { Ok(Shape::Mixed) }
+        if uniform {
+            Ok(Shape::Keys(known.into_iter().map(|(key, _)| key).collect()))
+        } else {
+            Ok(Shape::Mixed)
+        }
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
@@ -249,7 +253,11 @@ fn csv(text: &str) -> Result<Payload, Error> {
         let row: serde_json::Map<String, serde_json::Value> = header
             .iter()
             .cloned()
-            .zip(record.into_iter().map(|cell| if cell == "NULL" { serde_json::Value::Null } else { cell.into() }))
+            .zip(
+                record
+                    .into_iter()
+                    .map(|cell| if cell == "NULL" { serde_json::Value::Null } else { cell.into() }),
+            )
             .collect();
         rows.push(serde_json::Value::Object(row));
     }
@@ -339,7 +347,9 @@ mod tests {
 
     #[test]
     fn csv_becomes_json() {
-        let Ok(Payload::Json { raw, .. }) = csv("a,b\n1,\"x, \"\"y\"\"\"\r\nNULL,\n") else { panic!("no rows") };
+        let Ok(Payload::Json { raw, .. }) = csv("a,b\n1,\"x, \"\"y\"\"\"\r\nNULL,\n") else {
+            panic!("no rows")
+        };
         assert_eq!(raw, r#"[{"a":"1","b":"x, \"y\""},{"a":null,"b":""}]"#);
         assert!(csv("a,b\n1\n").is_err());
         assert!(csv("").is_err());

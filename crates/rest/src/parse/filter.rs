@@ -131,7 +131,9 @@ fn is_value(scan: &mut Scan<'_>) -> Scanned<IsValue> {
             ("unknown", IsValue::Unknown),
         ]
         .into_iter()
-        .find(|(word, _)| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes())));
+        .find(|(word, _)| {
+            rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
+        });
         match found {
             Some((word, value)) => {
                 for _ in 0..word.len() {
@@ -210,8 +212,7 @@ pub(super) fn logic(scan: &mut Scan<'_>) -> Scanned<Logic> {
         s.word("or", "\"or\"").map(|()| LogicOperator::Or)
     })?;
     lexeme(scan, |s| s.character('(', "\"(\""))?;
-    let members =
-        scan.nested(|s| s.separated(logic, |s| lexeme(s, |s| s.character(',', "\",\""))))?;
+    let members = scan.nested(|s| s.separated(logic, |s| lexeme(s, |s| s.character(',', "\",\""))))?;
     lexeme(scan, |s| s.character(')', "\")\""))?;
     Ok(Logic::Group { negated, operator, members })
 }
@@ -256,13 +257,14 @@ fn order_term(scan: &mut Scan<'_>) -> Scanned<OrderTerm> {
     } else {
         None
     };
-    let nulls = if scan.attempt(|s| delimiter(s).and_then(|()| s.word("nullsfirst", "\"nullsfirst\""))).is_ok() {
-        Some(Nulls::First)
-    } else if scan.attempt(|s| delimiter(s).and_then(|()| s.word("nullslast", "\"nullslast\""))).is_ok() {
-        Some(Nulls::Last)
-    } else {
-        None
-    };
+    let nulls =
+        if scan.attempt(|s| delimiter(s).and_then(|()| s.word("nullsfirst", "\"nullsfirst\""))).is_ok() {
+            Some(Nulls::First)
+        } else if scan.attempt(|s| delimiter(s).and_then(|()| s.word("nullslast", "\"nullslast\""))).is_ok() {
+            Some(Nulls::Last)
+        } else {
+            None
+        };
     if scan.attempt(|s| s.look_ahead(|s| s.character(',', "\",\""))).is_err() {
         scan.attempt(Scan::end)?;
     }

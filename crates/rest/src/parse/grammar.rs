@@ -68,9 +68,7 @@ fn dashed(scan: &mut Scan<'_>, mut word: impl FnMut(&mut Scan<'_>) -> Scanned<St
 
 /// The name of a column, a relation or an alias.
 pub(super) fn name(scan: &mut Scan<'_>) -> Scanned<String> {
-    scan.labelled(FIELD_NAME, |s| {
-        if s.peek() == Some('"') { quoted(s) } else { dashed(s, identifier) }
-    })
+    scan.labelled(FIELD_NAME, |s| if s.peek() == Some('"') { quoted(s) } else { dashed(s, identifier) })
 }
 
 /// `{ (-> | ->>) key }`.

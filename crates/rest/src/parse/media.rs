@@ -88,7 +88,11 @@ impl MediaType {
     pub fn decode(text: &str) -> Self {
         let Some((main, sub, parameters)) = tokens(text) else { return Self::Other(text.to_owned()) };
         let parameter = |name: &str| {
-            parameters.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+            parameters
+                .iter()
+                .rev()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
         };
         let nulls_stripped = parameter("nulls") == Some("stripped");
         let plan = |json| {
@@ -116,7 +120,9 @@ impl MediaType {
             ("application", "vnd.pgrst.plan" | "vnd.pgrst.plan+text") => plan(false),
             ("application", "vnd.pgrst.plan+json") => plan(true),
             ("application", "vnd.pgrst.object+json" | "vnd.pgrst.object") => Self::Object { nulls_stripped },
-            ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") if nulls_stripped => Self::ArrayStripped,
+            ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") if nulls_stripped => {
+                Self::ArrayStripped
+            }
             ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") => Self::Json,
             ("*", "*") => Self::Any,
             _ => Self::Other(text.to_owned()),
@@ -171,8 +177,9 @@ type Parameters = Vec<(String, String)>;
 fn tokens(text: &str) -> Option<(&str, &str, Parameters)> {
     let main_end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '*')))?;
     let rest = text[main_end..].strip_prefix('/')?;
-    let sub_end =
-        rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '*' | '+' | '-'))).unwrap_or(rest.len());
+    let sub_end = rest
+        .find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '*' | '+' | '-')))
+        .unwrap_or(rest.len());
     if main_end == 0 || sub_end == 0 {
         return None;
     }
@@ -226,15 +233,13 @@ mod tests {
     #[test]
     fn specific_types_outrank_general_ones() {
         let order = accept("text/csv, */*;q=0.8, application/vnd.pgrst.object+json;nulls=stripped");
-        assert_eq!(
-            order,
-            [MediaType::Object { nulls_stripped: true }, MediaType::Csv, MediaType::Any]
-        );
+        assert_eq!(order, [MediaType::Object { nulls_stripped: true }, MediaType::Csv, MediaType::Any]);
     }
 
     #[test]
     fn plan_prints_what_it_is_for() {
-        let plan = MediaType::decode("application/vnd.pgrst.plan; for=\"text/csv\"; options=analyze|wal|nope");
+        let plan =
+            MediaType::decode("application/vnd.pgrst.plan; for=\"text/csv\"; options=analyze|wal|nope");
         assert_eq!(
             plan.content_type(),
             "application/vnd.pgrst.plan+text; for=\"text/csv\"; options=analyze|wal; charset=utf-8"
@@ -244,6 +249,9 @@ mod tests {
     #[test]
     fn unknown_types_keep_their_text() {
         assert_eq!(MediaType::decode("undefined").to_string(), "undefined");
-        assert_eq!(MediaType::decode("Application/VND.pgrst.Object"), MediaType::Object { nulls_stripped: false });
+        assert_eq!(
+            MediaType::decode("Application/VND.pgrst.Object"),
+            MediaType::Object { nulls_stripped: false }
+        );
     }
 }

@@ -87,7 +87,8 @@ impl Query {
             query.logic.push((path, run(&tree, "logic tree", value, filter::logic)?));
         }
         if let Some(value) = first("columns") {
-            query.columns = Some(run(value, "columns parameter", value, grammar::names)?.into_iter().collect());
+            query.columns =
+                Some(run(value, "columns parameter", value, grammar::names)?.into_iter().collect());
         }
         query.select = match first("select") {
             Some(value) => run(value, "select parameter", value, select::items)?,
@@ -186,9 +187,11 @@ fn run<T>(
 /// The pairs of a raw query string: separated by `&` or `;`.
 fn raw_pairs(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let raw = raw.strip_prefix('?').unwrap_or(raw);
-    raw.split(['&', ';']).enumerate().filter(move |_| !raw.is_empty()).map(|(_, pair)| match pair.split_once('=') {
-        Some((key, value)) => (key, Some(value)),
-        None => (pair, None),
+    raw.split(['&', ';']).enumerate().filter(move |_| !raw.is_empty()).map(|(_, pair)| {
+        match pair.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (pair, None),
+        }
     })
 }
 

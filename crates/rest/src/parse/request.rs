@@ -147,7 +147,8 @@ impl Request {
             (Some(Payload::RawJson(_)), Some(given)) => given.clone(),
             _ => BTreeSet::new(),
         };
-        let accept = line(headers, "accept").map_or_else(|| vec![MediaType::Any], |value| media::accept(&value));
+        let accept =
+            line(headers, "accept").map_or_else(|| vec![MediaType::Any], |value| media::accept(&value));
         Ok(Self {
             action,
             resource,
@@ -192,7 +193,9 @@ fn schema(method: &Method, headers: &HeaderMap, config: &Config) -> Result<(Stri
     };
     match line(headers, name) {
         None => Ok((config.default_schema().to_owned(), config.schemas.len() > 1)),
-        Some(profile) if config.schemas.iter().any(|schema| *schema == profile) => Ok((profile.into_owned(), true)),
+        Some(profile) if config.schemas.iter().any(|schema| *schema == profile) => {
+            Ok((profile.into_owned(), true))
+        }
         Some(profile) => {
             Err(Error::UnknownSchema { schema: profile.into_owned(), exposed: config.schemas.clone() })
         }

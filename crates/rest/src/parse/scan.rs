@@ -134,7 +134,11 @@ impl<'a> Scan<'a> {
     }
 
     /// Like [`Self::take_while`], but at least one character.
-    pub(crate) fn take_while1(&mut self, expected: &[&'static str], accept: impl Fn(char) -> bool) -> Scanned<&'a str> {
+    pub(crate) fn take_while1(
+        &mut self,
+        expected: &[&'static str],
+        accept: impl Fn(char) -> bool,
+    ) -> Scanned<&'a str> {
         let taken = self.take_while(expected, accept);
         if taken.is_empty() { Err(Failed) } else { Ok(taken) }
     }
@@ -213,7 +217,8 @@ impl<'a> Scan<'a> {
         match self.peek() {
             Some(c) if refuse(c) => {
                 // The library reports the position behind the character it refused.
-                let mut error = Expectation { position: self.position + c.len_utf8(), ..Expectation::default() };
+                let mut error =
+                    Expectation { position: self.position + c.len_utf8(), ..Expectation::default() };
                 error.refused.push(c);
                 self.expectation.merge(error);
                 Err(Failed)

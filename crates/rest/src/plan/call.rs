@@ -67,14 +67,21 @@ fn given_names(request: &Request, method: CallMethod) -> BTreeSet<&str> {
 }
 
 /// Finds the overload that takes exactly the given arguments, or else the one that takes the whole body.
-pub(crate) fn find<'a>(request: &Request, catalog: &'a Catalog, method: CallMethod) -> Result<&'a Routine, Error> {
+pub(crate) fn find<'a>(
+    request: &Request,
+    catalog: &'a Catalog,
+    method: CallMethod,
+) -> Result<&'a Routine, Error> {
     let names = given_names(request, method);
     let post = method == CallMethod::Post;
     let overloads = catalog.routines(&request.schema, &request.resource);
     let raw_body =
         post && matches!(request.content_type, MediaType::Plain | MediaType::Xml | MediaType::Octets);
-    let matching: Vec<&Routine> =
-        overloads.iter().map(|routine| &**routine).filter(|routine| takes(routine, &names, raw_body)).collect();
+    let matching: Vec<&Routine> = overloads
+        .iter()
+        .map(|routine| &**routine)
+        .filter(|routine| takes(routine, &names, raw_body))
+        .collect();
     match matching.as_slice() {
         [only] => return Ok(only),
         [] => {}
@@ -96,7 +103,8 @@ fn takes(routine: &Routine, names: &BTreeSet<&str>, raw_body: bool) -> bool {
     if routine.parameters.is_empty() {
         return names.is_empty() && !raw_body;
     }
-    let all_named = names.iter().all(|name| routine.parameters.iter().any(|parameter| parameter.name == *name));
+    let all_named =
+        names.iter().all(|name| routine.parameters.iter().any(|parameter| parameter.name == *name));
     all_named && routine.parameters.iter().filter(|p| p.required).all(|p| names.contains(p.name.as_str()))
 }
 
@@ -173,7 +181,8 @@ fn not_found(
         details: format!(
             "Searched for the function {schema}.{name}{searched}, but no matches were found in the schema cache."
         ),
-        suggestion: suggestion.map(|found| format!("Perhaps you meant to call the function {schema}.{found}")),
+        suggestion: suggestion
+            .map(|found| format!("Perhaps you meant to call the function {schema}.{found}")),
     }
 }
 
@@ -204,7 +213,10 @@ pub(crate) fn plan<'a>(
     CallPlan { routine, arguments, returning: needed_columns(tree, &[]), filtered }
 }
 
-fn named<'a>(parameters: impl Iterator<Item = &'a Parameter>, pairs: &'a [(String, String)]) -> Arguments<'a> {
+fn named<'a>(
+    parameters: impl Iterator<Item = &'a Parameter>,
+    pairs: &'a [(String, String)],
+) -> Arguments<'a> {
     let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, value) in pairs {
         values.entry(name).or_default().push(value);

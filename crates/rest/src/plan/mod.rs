@@ -77,7 +77,9 @@ pub struct CallReadPlan<'a> {
 /// Plans a request on a relation or a function.
 pub fn plan<'a>(request: &'a Request, catalog: &'a Catalog, config: &'a Config) -> Result<Plan<'a>, Error> {
     match request.action {
-        Action::Call(method) => call_plan(request, catalog, config, method).map(|plan| Plan::Call(Box::new(plan))),
+        Action::Call(method) => {
+            call_plan(request, catalog, config, method).map(|plan| Plan::Call(Box::new(plan)))
+        }
         Action::RoutineInfo => {
             call_plan(request, catalog, config, CallMethod::Get).map(|plan| Plan::Call(Box::new(plan)))
         }

@@ -183,10 +183,9 @@ fn names_one_row(request: &Request, primary_key: &[&str]) -> bool {
 }
 
 fn body_column<'a>(catalog: &'a Catalog, table: &'a Table, name: &str) -> Result<Column<'a>, Error> {
-    let column = table.column(name).ok_or_else(|| Error::NoColumn {
-        table: table.name.name.to_string(),
-        column: name.to_owned(),
-    })?;
+    let column = table
+        .column(name)
+        .ok_or_else(|| Error::NoColumn { table: table.name.name.to_string(), column: name.to_owned() })?;
     let mut column = resolve::known(column);
     if let Some(function) = catalog.representation("json", column.value_type) {
         column.transform = Some(function);
@@ -211,7 +210,9 @@ pub(crate) fn needed_columns<'a>(tree: &ReadNode<'a>, primary_key: &[&'a str]) -
     for child in &tree.children {
         match child.relationship.map(|relationship| &relationship.link) {
             Some(Link::Key { columns, .. }) => needed.extend(columns.iter().map(|(here, _)| &**here)),
-            Some(Link::Junction(junction)) => needed.extend(junction.source.iter().map(|(there, _)| &**there)),
+            Some(Link::Junction(junction)) => {
+                needed.extend(junction.source.iter().map(|(there, _)| &**there))
+            }
             // A function of the row may need any column.
             Some(Link::Computed { .. }) => return BTreeSet::from(["*"]),
             None => {}

@@ -168,7 +168,8 @@ fn expand_stars<'a>(node: &mut ReadNode<'a>, catalog: &'a Catalog, grouped: bool
     });
     if star {
         let all = columns.table.map_or(&[][..], |table| table.columns());
-        let converted = || all.iter().any(|column| catalog.representation(&column.nominal_type, "json").is_some());
+        let converted =
+            || all.iter().any(|column| catalog.representation(&column.nominal_type, "json").is_some());
         if grouped || converted() {
             node.select = std::mem::take(&mut node.select)
                 .into_iter()
@@ -291,7 +292,8 @@ fn selects_nothing(node: &ReadNode<'_>) -> bool {
 }
 
 fn spread_columns<'a>(node: &ReadNode<'a>) -> Vec<SpreadColumn<'a>> {
-    let column = |name: Cow<'a, str>| SpreadColumn { name, aggregate: None, aggregate_cast: None, alias: None };
+    let column =
+        |name: Cow<'a, str>| SpreadColumn { name, aggregate: None, aggregate_cast: None, alias: None };
     let mut columns: Vec<SpreadColumn<'a>> = node
         .select
         .iter()

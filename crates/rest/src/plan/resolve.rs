@@ -3,7 +3,7 @@
 use crate::catalog::{self, Catalog, Table};
 use crate::error::Error;
 use crate::fuzzy;
-use crate::parse::ast::{Field, Operation, self};
+use crate::parse::ast::{self, Field, Operation};
 use crate::plan::tree::{Column, Logic};
 
 /// The relation, or the error that says there is none.

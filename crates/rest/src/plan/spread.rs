@@ -38,7 +38,9 @@ fn hoist<'a>(node: &mut ReadNode<'a>) -> Vec<Hoisted<'a>> {
             });
         }
     }
-    hoisted.extend(from_children.into_iter().map(|each| Hoisted { alias: node.aggregate_alias.clone(), ..each }));
+    hoisted.extend(
+        from_children.into_iter().map(|each| Hoisted { alias: node.aggregate_alias.clone(), ..each }),
+    );
     hoisted
 }
 
@@ -46,7 +48,8 @@ fn apply<'a>(node: &mut ReadNode<'a>, hoisted: &[Hoisted<'a>]) {
     for output in &mut node.outputs {
         let Output::Spread { columns, alias } = output else { continue };
         for column in columns {
-            if let Some(found) = hoisted.iter().find(|each| each.alias == *alias && each.name == column.name) {
+            if let Some(found) = hoisted.iter().find(|each| each.alias == *alias && each.name == column.name)
+            {
                 column.aggregate = Some(found.aggregate);
                 column.aggregate_cast = found.cast;
                 column.alias = found.output.clone();

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::parse::ast::{
-    Condition, Direction, FullText, IsValue, JsonKey, JsonStep, LogicOperator, Nulls, Operation, QuantOperator,
-    Quantifier, SimpleOperator,
+    Condition, Direction, FullText, IsValue, JsonKey, JsonStep, LogicOperator, Nulls, Operation,
+    QuantOperator, Quantifier, SimpleOperator,
 };
 use crate::parse::range::RowRange;
 use crate::plan::tree::{Column, JoinCondition, Logic, Order, Selected, Source};
@@ -125,7 +125,12 @@ fn full_text_language<'a>(sql: &mut Sql<'a>, language: Option<&'a str>) {
 }
 
 /// A condition.
-pub(super) fn condition<'a>(sql: &mut Sql<'a>, source: &Source<'_>, column: &Column<'a>, condition: &'a Condition) {
+pub(super) fn condition<'a>(
+    sql: &mut Sql<'a>,
+    source: &Source<'_>,
+    column: &Column<'a>,
+    condition: &'a Condition,
+) {
     if condition.negated {
         sql.push("NOT ");
     }

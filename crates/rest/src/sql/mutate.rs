@@ -62,7 +62,9 @@ fn insert<'a>(sql: &mut Sql<'a>, plan: &Insert<'a>) {
 
 /// Counts a row up or down in a setting of the transaction; always true.
 fn counted(sql: &mut Sql<'_>, up: bool) {
-    sql.push("set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0)");
+    sql.push(
+        "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0)",
+    );
     sql.push(if up { " + 1)::text, true) <> '0'" } else { " - 1)::text, true) <> '-1'" });
 }
 
@@ -140,7 +142,9 @@ pub(super) fn from_json<'a>(
         } else {
             sql.push("LATERAL (SELECT jsonb_agg(");
             default_values(sql, columns);
-            sql.push(" || elem) AS val FROM jsonb_array_elements(pgrst_payload.json_data) elem) pgrst_json_defs, ");
+            sql.push(
+                " || elem) AS val FROM jsonb_array_elements(pgrst_payload.json_data) elem) pgrst_json_defs, ",
+            );
         }
     }
     let source = if defaults { "pgrst_json_defs.val" } else { "pgrst_payload.json_data" };

@@ -115,7 +115,8 @@ fn join<'a>(sql: &mut Sql<'a>, output: &Output<'a>, child: &ReadNode<'a>) {
     };
     if to_many {
         sql.push("SELECT json_agg(").identifier(alias).push(")::jsonb AS ").identifier(alias);
-        if let (Output::Spread { columns, .. }, Some(Spread::ToMany { order, .. })) = (output, &child.spread) {
+        if let (Output::Spread { columns, .. }, Some(Spread::ToMany { order, .. })) = (output, &child.spread)
+        {
             let rows = Source::alias(alias);
             for column in columns {
                 sql.push(", COALESCE(json_agg(").column(&rows, &column.name);

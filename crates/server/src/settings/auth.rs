@@ -16,9 +16,9 @@ const MAILS_WITHOUT_SERVER: &str = "360000";
 pub fn settings(config: &Config, public_url: &str) -> Result<auth::Config, Error> {
     let ours = variables(config, public_url);
     let lookup = |name: &str| {
-        ours.get(name)
-            .cloned()
-            .or_else(|| config.environment.get(name).filter(|_| name.starts_with("GOTRUE_")).map(str::to_owned))
+        ours.get(name).cloned().or_else(|| {
+            config.environment.get(name).filter(|_| name.starts_with("GOTRUE_")).map(str::to_owned)
+        })
     };
     auth::Environment::from_env(lookup)
         .map(|environment| environment.config)
@@ -45,7 +45,10 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         ("GOTRUE_JWT_ADMIN_ROLES", "service_role,supabase_admin".to_owned()),
         ("GOTRUE_JWT_EXP", section.jwt_expiry.to_string()),
         ("GOTRUE_PASSWORD_MIN_LENGTH", section.minimum_password_length.to_string()),
-        ("GOTRUE_PASSWORD_REQUIRED_CHARACTERS", required_characters(&section.password_requirements).to_owned()),
+        (
+            "GOTRUE_PASSWORD_REQUIRED_CHARACTERS",
+            required_characters(&section.password_requirements).to_owned(),
+        ),
         ("GOTRUE_SECURITY_REFRESH_TOKEN_ROTATION_ENABLED", section.enable_refresh_token_rotation.to_string()),
         ("GOTRUE_SECURITY_REFRESH_TOKEN_REUSE_INTERVAL", section.refresh_token_reuse_interval.to_string()),
         ("GOTRUE_SECURITY_MANUAL_LINKING_ENABLED", section.enable_manual_linking.to_string()),
@@ -76,7 +79,8 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         ("GOTRUE_OAUTH_SERVER_ENABLED", section.oauth_server.enabled.to_string()),
     ]);
     let smtp = &section.email.smtp;
-    let has_server = smtp.enabled.unwrap_or(true) && smtp.host.as_deref().is_some_and(|host| !host.is_empty());
+    let has_server =
+        smtp.enabled.unwrap_or(true) && smtp.host.as_deref().is_some_and(|host| !host.is_empty());
     values.insert("GOTRUE_SMTP_HOST", smtp.host.clone().filter(|_| has_server).unwrap_or_default());
     values.insert(
         "GOTRUE_RATE_LIMIT_EMAIL_SENT",
@@ -103,7 +107,8 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         values.insert(name, hook.enabled.to_string());
     }
     if !section.sms.test_otp.is_empty() {
-        let pairs: Vec<String> = section.sms.test_otp.iter().map(|(phone, code)| format!("{phone}:{code}")).collect();
+        let pairs: Vec<String> =
+            section.sms.test_otp.iter().map(|(phone, code)| format!("{phone}:{code}")).collect();
         values.insert("GOTRUE_SMS_TEST_OTP", pairs.join(","));
     }
     values

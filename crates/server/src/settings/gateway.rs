@@ -14,7 +14,10 @@ pub fn settings(config: &Config) -> gateway::Config {
             Some(bytes) => Some(bytes),
             None => default.max_body,
         },
-        access_log: config.environment.get("MONOBASE_ACCESS_LOG").is_some_and(|value| value == "true" || value == "1"),
+        access_log: config
+            .environment
+            .get("MONOBASE_ACCESS_LOG")
+            .is_some_and(|value| value == "true" || value == "1"),
         ..default
     }
 }

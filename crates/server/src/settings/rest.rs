@@ -32,7 +32,8 @@ fn variables(config: &Config) -> Vec<(String, String)> {
             format!("{}/rest/v1/", config.public_url(config.listen.api.port())),
         ),
     ];
-    let own = config.environment.iter().filter(|(name, _)| name.starts_with("PGRST_") && !OURS.contains(name));
+    let own =
+        config.environment.iter().filter(|(name, _)| name.starts_with("PGRST_") && !OURS.contains(name));
     variables.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
     // The environment's names for these have been heard already, in their place among the other sources.
     variables.extend([
