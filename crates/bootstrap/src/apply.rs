@@ -50,10 +50,6 @@ pub async fn adopt(config: &ConnectConfig, options: &Options) -> Result<Report, 
 /// else prepared, signed in as the service's role. Returns what was applied.
 pub async fn migrate(config: &ConnectConfig, ledger: &ledgers::Ledger) -> Result<Vec<String>, Error> {
     let mut session = Session::open(config).await?;
-    // Held until the connection closes, so that two nodes do not apply one migration twice.
-    let lock =
-        format!("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext({}))", quote_literal(ledger.service));
-    session.query(&lock).await?;
     let done = services::migrate(&mut session, ledger).await;
     session.close().await;
     done

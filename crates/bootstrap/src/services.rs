@@ -2,12 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use database::ident::quote_literal;
+
 use crate::error::Error;
 use crate::ledgers::{Ledger, Migration};
 use crate::session::{RunAs, Session};
 
 /// Brings one service up to date and returns what was applied.
+///
+/// Holds a lock of the service's own: it may run alone beside a node that bootstraps the whole. Released with the session,
+/// should this fail.
 pub(crate) async fn migrate(session: &mut Session, ledger: &Ledger) -> Result<Vec<String>, Error> {
+    let key = quote_literal(&format!("monobase.migrate.{}", ledger.service));
+    session.query(&format!("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext({key}))")).await?;
+    let done = migrate_locked(session, ledger).await?;
+    session.query(&format!("select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext({key}))")).await?;
+    Ok(done)
+}
+
+async fn migrate_locked(session: &mut Session, ledger: &Ledger) -> Result<Vec<String>, Error> {
     let run_as = RunAs { role: Some(ledger.role), search_path: ledger.search_path };
     let step = |name: &str| format!("{}/{name}", ledger.service);
     session
