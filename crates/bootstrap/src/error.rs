@@ -54,6 +54,9 @@ pub enum Error {
     /// [`adopt`](crate::adopt) was called on a database that is ours, or on a plain one.
     #[error("there is nothing to adopt: {0}")]
     NothingToAdopt(&'static str),
+    /// Another node has been at work for minutes.
+    #[error("another node is still migrating this database: wait for it, or end its session")]
+    Busy,
     /// A step failed; its transaction was rolled back.
     #[error("step {step} failed: {source}")]
     Step {

@@ -60,8 +60,14 @@ impl State {
     ///
     /// The lock belongs to the session and ends with it at the latest.
     pub(crate) async fn lock(session: &mut Session) -> Result<Option<Self>, Error> {
-        // Waiting is the point; the lock's own statement must not be bounded by the session's lock_timeout.
-        session.query(&format!("set lock_timeout to '5min'; {LOCK} set lock_timeout to '60s'")).await?;
+        // Waiting is the point; the session's own limit is for locks inside the steps.
+        let waiting = format!("set lock_timeout to '5min'; {LOCK} set lock_timeout to '60s'");
+        match session.query(&waiting).await {
+            Err(Error::Database(error)) if error.sqlstate().is_some_and(|code| code.as_str() == "55P03") => {
+                return Err(Error::Busy);
+            }
+            result => result?,
+        };
         Self::read(session, STATE).await
     }
 
