@@ -20,20 +20,28 @@ impl fmt::Display for Location {
     }
 }
 
-impl Location {
-    /// The place of a byte offset of a text.
-    pub(crate) fn of(file: impl Into<PathBuf>, text: &str, offset: usize) -> Location {
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let before = &text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Location {
-            file: file.into(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+/// The lines of a text, to find the place of many offsets in it.
+pub(crate) struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+/// In longer lines columns are counted in bytes: a hostile file is one line, asked for a thousand times.
+const LONGEST_COUNTED: usize = 4096;
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(text: &'a str) -> Lines<'a> {
+        let after_ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { text, starts: std::iter::once(0).chain(after_ends).collect() }
+    }
+
+    /// The place of a byte offset.
+    pub(crate) fn location(&self, file: impl Into<PathBuf>, offset: usize) -> Location {
+        let offset = self.text.floor_char_boundary(offset);
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let before = &self.text[self.starts[line - 1]..offset];
+        let column = if before.len() > LONGEST_COUNTED { before.len() } else { before.chars().count() };
+        Location { file: file.into(), line, column: column + 1 }
     }
 }
 

@@ -9,13 +9,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::environment::{Environment, project_files};
-use crate::error::{ConfigError, Location, Notice};
+use crate::error::{ConfigError, Lines, Notice};
 use crate::file::File;
 use crate::keys::{self, Keys};
 use crate::location::{self, DatabaseLocation};
 use crate::origin::{Entry, Origin};
 use crate::paths::Paths;
-use crate::reader::{Field, Reader};
+use crate::reader::{Field, Reader, TOLD_UNKNOWN};
 use crate::secret::Secret;
 use crate::services::{self, Service};
 
@@ -318,17 +318,18 @@ fn read(text: &str, shown: &Path, environment: &Environment) -> Result<Read, Con
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let message = error.message().lines().next().unwrap_or("not TOML").trim_end_matches('.');
-        ConfigError::new(message).at(Location::of(shown, text, offset))
+        ConfigError::new(message).at(Lines::new(text).location(shown, offset))
     })?;
     let span = table.span();
     let root = Spanned::new(span, DeValue::Table(table.into_inner()));
     let mut reader = Reader {
-        text,
+        lines: Lines::new(text),
         file: shown,
         environment,
         entries: Vec::new(),
         notices: Vec::new(),
         problems: Vec::new(),
+        unknown: 0,
         switched_off: false,
     };
     let file = File::read(&mut reader, "", Some(&root), None);
@@ -338,6 +339,10 @@ fn read(text: &str, shown: &Path, environment: &Environment) -> Result<Read, Con
             first.message.push_str(&format!(" (and {others} more)"));
         }
         return Err(first);
+    }
+    if reader.unknown > TOLD_UNKNOWN {
+        let more = reader.unknown - TOLD_UNKNOWN;
+        reader.notices.push(Notice::new(format!("{}: {more} more unknown keys", shown.display())));
     }
     Ok(Read { file, entries: reader.entries, notices: reader.notices })
 }
@@ -363,7 +368,7 @@ fn read_file(path: &Path, shown: &Path, required: bool) -> Result<Option<String>
             let valid = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
             Err(ConfigError::new("not UTF-8 text")
-                .at(Location::of(shown, &before, before.len()))
+                .at(Lines::new(&before).location(shown, before.len()))
                 .hint("save the file as UTF-8"))
         }
     }

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::aliases;
 use crate::environment::Environment;
-use crate::error::{ConfigError, Location, Notice, suggestion};
+use crate::error::{ConfigError, Lines, Location, Notice, suggestion};
 use crate::origin::{Entry, Origin};
 use crate::secret::Secret;
 use crate::units::{ByteSize, GoDuration};
@@ -22,15 +22,20 @@ pub(crate) type Node<'a> = &'a Spanned<DeValue<'a>>;
 
 /// The walk's state.
 pub(crate) struct Reader<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) lines: Lines<'a>,
     pub(crate) file: &'a Path,
     pub(crate) environment: &'a Environment,
     pub(crate) entries: Vec<Entry>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) problems: Vec<ConfigError>,
+    /// How many keys were unknown.
+    pub(crate) unknown: usize,
     /// Inside a section that is switched off: what it refers to need not be there.
     pub(crate) switched_off: bool,
 }
+
+/// So many unknown keys are told one by one: more is another program's file.
+pub(crate) const TOLD_UNKNOWN: usize = 20;
 
 /// Something that a key can hold: a single value or a whole section.
 pub(crate) trait Field: Sized {
@@ -57,7 +62,7 @@ pub(crate) trait Setting: Sized {
 
 impl<'a> Reader<'a> {
     pub(crate) fn location(&self, node: Node<'_>) -> Location {
-        Location::of(self.file, self.text, node.span().start)
+        self.lines.location(self.file, node.span().start)
     }
 
     /// The table at a path; a problem when something else is there.
@@ -96,7 +101,11 @@ impl<'a> Reader<'a> {
             if known.contains(&name) {
                 continue;
             }
-            let location = Location::of(self.file, self.text, key.span().start);
+            self.unknown += 1;
+            if self.unknown > TOLD_UNKNOWN {
+                continue;
+            }
+            let location = self.lines.location(self.file, key.span().start);
             let shown: String = join(path, name).chars().take(120).collect();
             let mut notice = Notice::new(format!("{location}: unknown key `{shown}`"));
             if let Some(meant) = suggestion(name, known.iter().copied()) {

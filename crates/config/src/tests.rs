@@ -204,6 +204,21 @@ fn a_hostile_file_is_refused_with_the_place() {
 }
 
 #[test]
+fn a_file_of_nothing_but_keys_is_read_in_linear_time_and_told_in_a_few_lines() {
+    let many = |separator: &str| (0..60_000).map(|n| format!("k{n} = 1")).collect::<Vec<_>>().join(separator);
+    let began = std::time::Instant::now();
+    for text in [
+        many("\n"),
+        format!("api = {{ {} }}", many(", ")),
+        format!("[edge_runtime.secrets]\n{}", many("\n").replace("= 1", "= 'x'")),
+    ] {
+        let config = load(&[("supabase/config.toml", &text)], &[]);
+        assert!(config.notices.len() <= 21);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_file_that_is_not_utf8_is_refused_with_the_place() {
     let folder = project(&[("supabase/config.toml", "")]);
     fs::write(folder.path().join("supabase/config.toml"), b"[api]\nx = \"\xff\"\n").unwrap();
