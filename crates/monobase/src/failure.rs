@@ -1,4 +1,4 @@
-//! How a command fails: one line of causes, a hint, an exit code.
+//! How a command fails: one line of causes, what belongs to it, a hint, an exit code.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -19,6 +19,8 @@ pub(crate) enum Code {
 pub(crate) struct Failure {
     code: Code,
     error: anyhow::Error,
+    /// Lines that keep their form.
+    detail: Option<String>,
     hint: Option<String>,
     silent: bool,
 }
@@ -56,6 +58,10 @@ impl Failure {
                     line = format!("{line}: {cause}");
                 }
             }
+            if let Some(detail) = &self.detail {
+                line.push('\n');
+                line.push_str(detail);
+            }
             terminal::tell(Style::Error, "error", &line);
             if let Some(hint) = &self.hint {
                 terminal::tell(Style::Hint, "hint", hint);
@@ -71,7 +77,7 @@ fn one_line(text: &str) -> String {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Failure { code: Code::Failure, error, hint: None, silent: false }
+        Failure { code: Code::Failure, error, detail: None, hint: None, silent: false }
     }
 }
 
@@ -90,8 +96,8 @@ impl From<config::ConfigError> for Failure {
 
 impl From<server::Error> for Failure {
     fn from(error: server::Error) -> Self {
-        let hint = error.hint();
-        Failure { hint, ..anyhow::Error::from(error).into() }
+        let (detail, hint) = (error.detail(), error.hint());
+        Failure { detail, hint, ..anyhow::Error::from(error).into() }
     }
 }
 

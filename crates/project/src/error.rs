@@ -38,20 +38,15 @@ pub enum Error {
         reason: String,
     },
     /// The history names migrations that the folder does not have.
-    #[error(
-        "Remote migration versions not found in local migrations directory.\n\nhint: `supabase migration repair --status \
-         reverted {}` removes them from the history, if they are meant to be gone",
-        versions.join(" ")
-    )]
+    #[error("Remote migration versions not found in local migrations directory: {}", versions.join(", "))]
     MissingLocal {
         /// Their versions.
         versions: Vec<String>,
     },
     /// The folder has migrations that are older than the last one that was applied.
     #[error(
-        "Found local migration files to be inserted before the last migration on remote database.\n{}\n\nhint: give them a \
-         later timestamp, or apply them with `supabase db push --include-all`",
-        files.join("\n")
+        "Found local migration files to be inserted before the last migration on remote database: {}",
+        files.join(", ")
     )]
     MissingRemote {
         /// Their file names.
@@ -95,29 +90,63 @@ pub struct StatementError {
     pub statement: String,
 }
 
+impl Error {
+    /// What there is to know beside the message: lines that keep their form. For a statement, where in it the error is.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::Statement { error, .. } => Some(error.detail()),
+            _ => None,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::MissingLocal { versions } => Some(format!(
+                "if they are meant to be gone, `supabase migration repair --status reverted {}` takes them out of the history",
+                versions.join(" ")
+            )),
+            Error::MissingRemote { .. } => Some(
+                "give them a later timestamp, or apply them with `supabase db push --include-all`".to_owned(),
+            ),
+            Error::Statement { error, .. } => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.error)?;
-        for text in
-            [&self.error.detail, &self.error.hint].into_iter().flatten().filter(|text| !text.is_empty())
-        {
-            writeln!(f, "{text}")?;
-        }
-        if let Some(name) = self.unqualified_type() {
-            writeln!(
-                f,
-                "\nHint: This type may be defined in a schema that's not in your search_path.\n      Extensions are in the \
-                 schema extensions: write extensions.{name}"
-            )?;
-        }
-        writeln!(f, "At statement: {}", self.index)?;
-        f.write_str(&marked(&self.statement, self.error.position.unwrap_or(0)))
+        self.error.fmt(f)
     }
 }
 
 impl std::error::Error for StatementError {}
 
 impl StatementError {
+    /// The server's detail, and the statement up to the place of the error.
+    fn detail(&self) -> String {
+        let mut text = String::new();
+        if let Some(detail) = self.error.detail.as_deref().filter(|detail| !detail.is_empty()) {
+            text.push_str(detail);
+            text.push('\n');
+        }
+        text.push_str(&format!("At statement: {}\n", self.index));
+        text.push_str(&marked(&self.statement, self.error.position.unwrap_or(0)));
+        text
+    }
+
+    /// The server's hint, or ours.
+    fn hint(&self) -> Option<String> {
+        if let Some(name) = self.unqualified_type() {
+            return Some(format!(
+                "this type may be defined in a schema that is not in your search_path; those of extensions are in the schema \
+                 extensions: write extensions.{name}"
+            ));
+        }
+        self.error.hint.clone().filter(|hint| !hint.is_empty())
+    }
+
     /// The name of a type that was not found and that was written without a schema.
     fn unqualified_type(&self) -> Option<&str> {
         if self.error.code.as_str() != "42704" {

@@ -149,15 +149,12 @@ async fn a_failing_file_leaves_nothing_and_names_the_place() {
             ("seed.sql", "create table seeded (i int);"),
         ]);
         let error = run(&database, project.path()).await.unwrap_err();
+        assert_eq!(error.to_string(), "2_bad.sql: ERROR: type \"ltree\" does not exist (SQLSTATE 42704)");
         assert_eq!(
-            error.to_string(),
-            "2_bad.sql: ERROR: type \"ltree\" does not exist (SQLSTATE 42704)\n\
-             \n\
-             Hint: This type may be defined in a schema that's not in your search_path.\n      \
-             Extensions are in the schema extensions: write extensions.ltree\n\
-             At statement: 1\n\
-             create table worse (\n  i int,\n  j ltree\n    ^"
+            error.detail().unwrap(),
+            "At statement: 1\ncreate table worse (\n  i int,\n  j ltree\n    ^"
         );
+        assert!(error.hint().unwrap().ends_with("write extensions.ltree"), "{:?}", error.hint());
         let mut admin = database.admin().await;
         assert_eq!(
             rows(
@@ -230,7 +227,8 @@ async fn statements_that_refuse_a_transaction_are_sent_alone() {
             )],
         );
         let error = run(&database, project.path()).await.unwrap_err();
-        assert!(error.to_string().ends_with("At statement: 3\nselect 1/0"), "{error}");
+        assert_eq!(error.to_string(), "2_half.sql: ERROR: division by zero (SQLSTATE 22012)");
+        assert_eq!(error.detail().unwrap(), "At statement: 3\nselect 1/0");
         assert_eq!(
             rows(&mut admin, "select relname from pg_class where relname in ('kept', 'lost')").await,
             ["kept"]
@@ -266,16 +264,16 @@ async fn a_history_that_does_not_fit_is_refused() {
         let project = folder(&[("migrations/2_b.sql", "select 1")]);
         run(&database, project.path()).await.unwrap();
         write(project.path(), &[("migrations/1_a.sql", "select 1")]);
-        let error = run(&database, project.path()).await.unwrap_err().to_string();
-        assert!(error.starts_with("Found local migration files to be inserted before the last migration on remote database.\n1_a.sql\n"), "{error}");
+        let error = run(&database, project.path()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Found local migration files to be inserted before the last migration on remote database: 1_a.sql"
+        );
         fs::remove_file(project.path().join("supabase/migrations/1_a.sql")).unwrap();
         fs::remove_file(project.path().join("supabase/migrations/2_b.sql")).unwrap();
-        let error = run(&database, project.path()).await.unwrap_err().to_string();
-        assert!(
-            error.starts_with("Remote migration versions not found in local migrations directory.\n"),
-            "{error}"
-        );
-        assert!(error.contains("--status reverted 2`"), "{error}");
+        let error = run(&database, project.path()).await.unwrap_err();
+        assert_eq!(error.to_string(), "Remote migration versions not found in local migrations directory: 2");
+        assert!(error.hint().unwrap().contains("--status reverted 2`"), "{:?}", error.hint());
     });
 }
 

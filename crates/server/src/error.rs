@@ -101,6 +101,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Lines that belong to the message and keep their form, such as the statement of a migration that failed.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Project(error) => error.detail(),
+            _ => None,
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -118,6 +127,7 @@ impl Error {
                 Some("`monobase status` shows it, `monobase stop` stops it".to_owned())
             }
             Self::Engine(error) => error.hint(),
+            Self::Project(error) => error.hint(),
             Self::DatabaseUrl(_) => {
                 Some("it looks like postgresql://user:password@host:5432/postgres".to_owned())
             }
