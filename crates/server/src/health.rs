@@ -1,10 +1,11 @@
 //! The state of the whole, as `/health` and `monobase status` tell it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use config::Service;
 use embedded_postgres::State as Engine;
 use gateway::{Health, Report, State};
+use rest::Rest;
 use tokio::sync::watch;
 
 /// Written by the start and the stop, read by every probe.
@@ -14,6 +15,8 @@ pub(crate) struct Board {
     /// The state while there is no engine to ask: before the start, and with an outside database.
     database: Mutex<Option<State>>,
     services: Mutex<Vec<(Service, State)>>,
+    /// Asked whether it has a catalogue, without which it answers nothing.
+    rest: OnceLock<Rest>,
 }
 
 impl Board {
@@ -25,6 +28,12 @@ impl Board {
     /// An outside database answered.
     pub(crate) fn database_is(&self, state: State) {
         *lock(&self.database) = Some(state);
+    }
+
+    /// Follows the rest service from here on.
+    pub(crate) fn ask(&self, rest: Rest) {
+        // There is one start, and one service.
+        let _ = self.rest.set(rest);
     }
 
     pub(crate) fn service_is(&self, service: Service, state: State) {
@@ -44,8 +53,14 @@ impl Health for Board {
             Some(Engine::Stopped) => State::Down,
             None => lock(&self.database).unwrap_or(State::Starting),
         };
-        let services =
-            lock(&self.services).iter().map(|(service, state)| (service.as_str(), *state)).collect();
+        let state = |service, state| match self.rest.get() {
+            Some(rest) if service == Service::Rest && state == State::Up && !rest.is_ready() => State::Starting,
+            _ => state,
+        };
+        let services = lock(&self.services)
+            .iter()
+            .map(|(service, noted)| (service.as_str(), state(*service, *noted)))
+            .collect();
         Report { database, services }
     }
 }

@@ -35,6 +35,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 const CATALOGUE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How often an outside database is asked whether it is there, and how long it may take.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// How often recorded samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -89,6 +92,7 @@ impl Starting {
     async fn begin(options: StartOptions) -> Result<Self, Error> {
         let StartOptions { config, progress } = options;
         config.check_start()?;
+        settings::gateway::check(&config)?;
         format::prepare(&config.paths.state)?;
         let metrics = telemetry::metrics::install()?;
         let ring = KeyRing::new(config.keys.key_set()?);
@@ -185,6 +189,10 @@ impl Starting {
         let rest_settings = settings::rest::settings(&self.config)?;
         let rest_pool = self.pool("authenticator", rest_settings.pool())?;
         self.roles.connect(rest_pool.clone());
+        if self.postgres()?.state().is_none() {
+            let probing = probe(self.board.clone(), rest_pool.clone());
+            self.watch = Some(tokio::spawn(probing));
+        }
         if self.config.services.contains(&Service::Auth) {
             self.start_auth()?;
         }
@@ -197,12 +205,7 @@ impl Starting {
     fn start_auth(&mut self) -> Result<(), Error> {
         let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
         let auth_settings = settings::auth::settings(&self.config, &self.config.public_url(port))?;
-        let limits = database::PoolConfig {
-            name: "auth",
-            max_size: settings::auth::POOL_SIZE,
-            ..database::PoolConfig::default()
-        };
-        let pool = self.pool("supabase_auth_admin", limits)?;
+        let pool = self.pool("supabase_auth_admin", settings::auth::pool(&self.config))?;
         let state = auth::State::new(auth_settings, pool, self.ring.clone(), None)
             .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
         self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
@@ -222,7 +225,9 @@ impl Starting {
             };
             let subscription = Subscription { channel: settings.channel.clone(), told: Box::new(told) };
             let login = self.postgres()?.direct_login("authenticator");
-            self.notifications = Some(Notifications::start(login, vec![subscription]).await?);
+            // Signing in costs more than anything else here, so the pool does it meanwhile.
+            let (listening, _) = tokio::join!(Notifications::start(login, vec![subscription]), pool.acquire());
+            self.notifications = Some(listening?);
         }
         let rest = rest::Rest::start(settings, pool, Some(self.ring.clone()));
         // Nobody else sets it.
@@ -239,6 +244,7 @@ impl Starting {
             self.notices.push("the rest service cannot read the database's schemas yet".to_owned());
         }
         self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
+        self.board.ask(rest);
         self.board.service_is(Service::Rest, State::Up);
         Ok(())
     }
@@ -332,6 +338,21 @@ async fn suspend(door: Gateway, mut state: watch::Receiver<Engine>) {
         if state.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Asks an outside database now and then whether it is there: nobody else tells us.
+async fn probe(board: Arc<Board>, pool: database::Pool) {
+    loop {
+        tokio::time::sleep(PROBE).await;
+        let asked = async { pool.acquire().await?.simple_query("select 1").await };
+        let state = match tokio::time::timeout(PROBE, asked).await {
+            Ok(Ok(_)) => State::Up,
+            // It is there; we are only many.
+            Ok(Err(database::Error::PoolTimeout { .. })) => continue,
+            Ok(Err(_)) | Err(_) => State::Down,
+        };
+        board.database_is(state);
     }
 }
 

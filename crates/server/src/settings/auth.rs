@@ -7,7 +7,18 @@ use config::Config;
 use crate::Error;
 
 /// How many connections requests share.
-pub const POOL_SIZE: usize = 10;
+pub(crate) const POOL_SIZE: usize = 10;
+
+/// The limits of the service's pool.
+#[must_use]
+pub fn pool(config: &Config) -> database::PoolConfig {
+    let wanted = config.environment.get("GOTRUE_DB_MAX_POOL_SIZE").and_then(|size| size.parse().ok());
+    database::PoolConfig {
+        name: "auth",
+        max_size: wanted.filter(|size| *size > 0).unwrap_or(POOL_SIZE),
+        ..database::PoolConfig::default()
+    }
+}
 
 /// How many mails an hour when there is no mail server to protect, as the CLI sets it.
 const MAILS_WITHOUT_SERVER: &str = "360000";

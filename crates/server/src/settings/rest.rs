@@ -25,7 +25,7 @@ fn variables(config: &Config) -> Vec<(String, String)> {
     let api = &config.file.api;
     let mut variables = vec![
         ("PGRST_DB_ANON_ROLE".to_owned(), "anon".to_owned()),
-        ("PGRST_DB_POOL".to_owned(), super::rest::POOL_SIZE.to_string()),
+        ("PGRST_DB_POOL".to_owned(), POOL_SIZE.to_string()),
         ("PGRST_APP_SETTINGS_JWT_EXP".to_owned(), config.file.auth.jwt_expiry.to_string()),
         (
             "PGRST_OPENAPI_SERVER_PROXY_URI".to_owned(),
@@ -47,4 +47,4 @@ fn variables(config: &Config) -> Vec<(String, String)> {
 }
 
 /// How many connections requests share.
-pub const POOL_SIZE: usize = 20;
+const POOL_SIZE: usize = 20;
