@@ -54,7 +54,9 @@ impl Health for Board {
             None => lock(&self.database).unwrap_or(State::Starting),
         };
         let state = |service, state| match self.rest.get() {
-            Some(rest) if service == Service::Rest && state == State::Up && !rest.is_ready() => State::Starting,
+            Some(rest) if service == Service::Rest && state == State::Up && !rest.is_ready() => {
+                State::Starting
+            }
             _ => state,
         };
         let services = lock(&self.services)

@@ -226,7 +226,8 @@ impl Starting {
             let subscription = Subscription { channel: settings.channel.clone(), told: Box::new(told) };
             let login = self.postgres()?.direct_login("authenticator");
             // Signing in costs more than anything else here, so the pool does it meanwhile.
-            let (listening, _) = tokio::join!(Notifications::start(login, vec![subscription]), pool.acquire());
+            let (listening, _) =
+                tokio::join!(Notifications::start(login, vec![subscription]), pool.acquire());
             self.notifications = Some(listening?);
         }
         let rest = rest::Rest::start(settings, pool, Some(self.ring.clone()));

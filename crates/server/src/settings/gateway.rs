@@ -29,7 +29,8 @@ pub fn check(config: &Config) -> Result<(), Error> {
     if config.file.api.tls.enabled {
         return Err(Error::Settings {
             service: "gateway",
-            reason: "api.tls is not supported yet: leave it off, and let a reverse proxy speak TLS".to_owned(),
+            reason: "api.tls is not supported yet: leave it off, and let a reverse proxy speak TLS"
+                .to_owned(),
         });
     }
     Ok(())
