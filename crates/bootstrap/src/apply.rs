@@ -210,7 +210,8 @@ impl Run<'_> {
         let failed = |source| Error::Step { step: "core/110 internal database".into(), source };
         let exists = session.rows("select from pg_catalog.pg_database where datname = '_supabase'").await?;
         if exists.is_empty() {
-            match session.query("create database _supabase owner supabase_admin").await {
+            // template0, because somebody may be connected to template1.
+            match session.query("create database _supabase template template0 owner supabase_admin").await {
                 Ok(_) => {}
                 // Another database of the same server is being bootstrapped.
                 Err(Error::Database(error))

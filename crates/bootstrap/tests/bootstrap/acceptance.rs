@@ -177,6 +177,7 @@ async fn postgres_sets_postgrests_in_database_configuration() {
         postgres
             .simple_query(
                 "alter role authenticator set pgrst.db_schemas = 'public, api';
+                 alter role authenticator in database postgres set pgrst.jwt_role_claim_key = '.role';
                  alter role anon set statement_timeout = '1s';
                  alter database postgres set app.settings.jwt_secret = 'another secret';
                  create role app_user login;
@@ -191,7 +192,12 @@ async fn postgres_sets_postgrests_in_database_configuration() {
                 "select unnest(setconfig) from pg_db_role_setting where setrole = 'authenticator'::regrole order by 1"
             )
             .await,
-            ["lock_timeout=8s", "pgrst.db_schemas=public, api", "statement_timeout=8s"]
+            [
+                "lock_timeout=8s",
+                "pgrst.db_schemas=public, api",
+                "pgrst.jwt_role_claim_key=.role",
+                "statement_timeout=8s"
+            ]
         );
     }
 }
