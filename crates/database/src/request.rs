@@ -3,7 +3,12 @@
 //! PostgreSQL runs everything between two Syncs as one transaction, whether or not it begins with BEGIN. So a request
 //! whose isolation is the server's default needs neither BEGIN nor COMMIT: its settings are made with
 //! `set_config(…, true)`, which lasts until the transaction ends, and the Sync commits. What fails at commit (a deferred
-//! constraint) is reported before the server is ready again. That saves two statements in each request.
+//! constraint) is reported before the server is ready again. Read-only is a setting, too (`transaction_read_only`), and
+//! as firm as `BEGIN READ ONLY`: once the first statement has run, the server does not take it back.
+//!
+//! Measured with pgbench on 18.4, one row by primary key under row level security, five settings: the server spends
+//! 26 µs a request (24 at best), 28.5 µs (25 at best) with BEGIN READ ONLY and COMMIT around it in the same round trip.
+//! Two messages fewer each way are saved on the client's side as well.
 
 use std::borrow::Cow;
 
