@@ -62,7 +62,7 @@ pub(crate) fn block(variables: &BTreeMap<String, String>) -> String {
         ("GraphQL URL", "GRAPHQL_URL"),
         ("S3 Storage URL", "STORAGE_S3_URL"),
         ("MCP URL", "MCP_URL"),
-        ("Database URL", "DB_URL"),
+        ("DB URL", "DB_URL"),
         ("Studio URL", "STUDIO_URL"),
         ("Mailpit URL", "MAILPIT_URL"),
         ("Publishable key", "PUBLISHABLE_KEY"),

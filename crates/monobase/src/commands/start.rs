@@ -1,5 +1,6 @@
 //! `monobase start`: everything behind one front door.
 
+use config::{Config, DatabaseLocation, Origin};
 use server::control::{self, Status};
 use server::{Info, Progress, StartOptions};
 
@@ -16,6 +17,9 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
     }
     if !global.quiet {
         terminal::notices(&config.notices);
+        if let Some(note) = other_version(&config) {
+            terminal::tell(terminal::Style::Warning, "note", &note);
+        }
     }
     config.check_start()?;
     let socket = config.paths.control_socket();
@@ -56,6 +60,20 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
     })
 }
 
+/// A project made for another PostgreSQL runs all the same; an existing data directory's version decides.
+fn other_version(config: &Config) -> Option<String> {
+    let key = config.entries.iter().find(|entry| entry.path == "db.major_version")?;
+    if key.origin == Origin::Default || config.database != DatabaseLocation::Embedded {
+        return None;
+    }
+    let wanted = config.file.db.major_version;
+    let engine = embedded_postgres::licenses::parts().into_iter().find(|part| part.name == "PostgreSQL")?;
+    let ours = engine.version.split('.').next()?;
+    (ours != wanted.to_string()).then(|| {
+        format!("the embedded database is PostgreSQL {ours}, not {wanted} (db.major_version, {})", key.origin)
+    })
+}
+
 /// What the start found worth telling.
 pub(crate) fn warn(notices: &[String], global: &Global) {
     for notice in notices.iter().filter(|_| !global.quiet) {
@@ -77,7 +95,7 @@ fn print_ready(info: &Info, production: bool, global: &Global) -> Result<(), Fai
 
 /// What the background process does; see [`detach`].
 pub(crate) async fn run_reporting(
-    config: config::Config,
+    config: Config,
     tell: impl Fn(&Message) + Clone + Send + Sync + 'static,
 ) -> Result<(), Failure> {
     let step = tell.clone();

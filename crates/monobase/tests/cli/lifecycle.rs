@@ -1,8 +1,8 @@
 //! A whole stack from start to stop, as a script drives it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{Done, Project};
@@ -88,13 +88,33 @@ fn the_block_after_a_start_can_be_copied_from() {
     assert!(done.stderr.contains("Starting PostgreSQL\n"), "steps are told: {}", done.stderr);
     let printed = done.ok();
     let status = stack.status();
-    for (label, name) in [("API URL", "API_URL"), ("Database URL", "DB_URL"), ("anon key", "ANON_KEY")] {
+    for (label, name) in [("API URL", "API_URL"), ("DB URL", "DB_URL"), ("anon key", "ANON_KEY")] {
         let line = format!("{label:>16}: {}\n", status[name].as_str().unwrap());
         assert!(printed.contains(&line), "{line} is not in {printed}");
     }
     // The log of the background process holds no keys.
     let log = stack.project.read(".monobase/monobase.log");
     assert!(!log.contains("eyJ"), "{log}");
+}
+
+#[test]
+fn a_stack_in_the_foreground_ends_with_an_interrupt() {
+    let project = Project::with(&[("supabase/config.toml", "[db]\nmajor_version = 15\n")]);
+    let mut child = project
+        .command(&["start", "--port", "0", "--ephemeral"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "Ready.");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("is PostgreSQL 18, not 15"), "{told}");
+    assert_eq!(project.run(&["status"]).code, 3);
 }
 
 #[test]
