@@ -1,4 +1,4 @@
-//! Reading the catalogue from the database: nine queries in one round trip, and what follows from them.
+//! Reading the catalogue from the database: ten queries in one round trip, and what follows from them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::parse::media::MediaType;
 
 const RELATIONS: &str = include_str!("sql/relations.sql");
 const COLUMNS: &str = include_str!("sql/columns.sql");
+const HIDDEN_COLUMNS: &str = include_str!("sql/hidden_columns.sql");
 const KEYS: &str = include_str!("sql/keys.sql");
 const VIEWS: &str = include_str!("sql/views.sql");
 const FUNCTIONS: &str = include_str!("sql/functions.sql");
@@ -53,6 +54,7 @@ pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalo
         Statement::new("select set_config('search_path', '', true)", &[]),
         Statement::new(RELATIONS, &exposed),
         Statement::new(COLUMNS, &exposed),
+        Statement::new(HIDDEN_COLUMNS, &exposed),
         Statement::new(KEYS, &[]),
         Statement::new(VIEWS, &with_extra),
         Statement::new(FUNCTIONS, &with_hoisted),
@@ -64,7 +66,7 @@ pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalo
     .map(Statement::uncached);
     let results = transaction.run(&statements).await?;
     transaction.commit().await?;
-    let [_, relations, columns, keys, views, functions, computed, representations, handlers, timezones] =
+    let [_, relations, columns, hidden, keys, views, functions, computed, representations, handlers, timezones] =
         results.as_slice()
     else {
         return Err(LoadError::Shape("count"));
@@ -72,7 +74,8 @@ pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalo
     let mut names = Names::default();
     let relations = read_relations(relations, &mut names).ok_or(LoadError::Shape("relations"))?;
     let columns = read_columns(columns, &mut names).ok_or(LoadError::Shape("columns"))?;
-    let keys = read_keys(keys, &mut names).ok_or(LoadError::Shape("keys"))?;
+    let hidden = read_hidden_columns(hidden, &mut names).ok_or(LoadError::Shape("hidden columns"))?;
+    let keys = read_keys(keys, &columns, &hidden, &mut names).ok_or(LoadError::Shape("keys"))?;
     let (origins, of_exposed) = read_views(views).ok_or(LoadError::Shape("views"))?;
     let shown = view_keys::follow(&origins, of_exposed.into_iter());
 
@@ -168,9 +171,12 @@ fn read_relations(result: &ResultSet, names: &mut Names) -> Option<HashMap<u32, 
         .collect()
 }
 
+type ColumnNames = HashMap<i16, Arc<str>>;
+
+#[derive(Default)]
 struct RelationColumns {
-    columns: Vec<Column>,
-    names: HashMap<i16, Arc<str>>,
+    columns: Vec<(i16, Column)>,
+    names: ColumnNames,
 }
 
 fn read_columns(result: &ResultSet, names: &mut Names) -> Option<HashMap<u32, RelationColumns>> {
@@ -190,11 +196,21 @@ fn read_columns(result: &ResultSet, names: &mut Names) -> Option<HashMap<u32, Re
             default: owned(row, 8),
             labels,
         };
-        let relation = relations
-            .entry(number(row, 0)?)
-            .or_insert_with(|| RelationColumns { columns: Vec::new(), names: HashMap::new() });
-        relation.names.insert(number(row, 1)?, column.name.clone());
-        relation.columns.push(column);
+        let relation: &mut RelationColumns = relations.entry(number(row, 0)?).or_default();
+        let position = number(row, 1)?;
+        relation.names.insert(position, column.name.clone());
+        relation.columns.push((position, column));
+    }
+    for relation in relations.values_mut() {
+        relation.columns.sort_by_key(|(position, _)| *position);
+    }
+    Some(relations)
+}
+
+fn read_hidden_columns(result: &ResultSet, names: &mut Names) -> Option<HashMap<u32, ColumnNames>> {
+    let mut relations: HashMap<u32, ColumnNames> = HashMap::new();
+    for row in &result.rows {
+        relations.entry(number(row, 0)?).or_default().insert(number(row, 1)?, names.get(row.text(2)?));
     }
     Some(relations)
 }
@@ -209,28 +225,44 @@ struct Key {
     inherited: bool,
 }
 
-fn read_keys(result: &ResultSet, names: &mut Names) -> Option<Vec<Key>> {
-    let mut keys: Vec<Key> = Vec::new();
-    let mut last = None;
+/// Reads keys. Those with columns that nobody can see (of partitions, of other sessions' temporary tables) are left out.
+fn read_keys(
+    result: &ResultSet,
+    exposed: &HashMap<u32, RelationColumns>,
+    hidden: &HashMap<u32, ColumnNames>,
+    names: &mut Names,
+) -> Option<Vec<Key>> {
+    let named = |relation: u32, numbers: &str| -> Option<Vec<(i16, Arc<str>)>> {
+        let of = exposed.get(&relation).map(|found| &found.names).or_else(|| hidden.get(&relation))?;
+        numbers
+            .trim_matches(['{', '}'])
+            .split(',')
+            .map(|number| {
+                let number = number.parse().ok()?;
+                Some((number, of.get(&number)?.clone()))
+            })
+            .collect()
+    };
+    let mut keys = Vec::with_capacity(result.rows.len());
     for row in &result.rows {
-        let oid: u32 = number(row, 0)?;
-        if last != Some(oid) {
-            last = Some(oid);
-            keys.push(Key {
-                kind: *row.get(1)?.first()?,
-                name: names.get(row.text(2)?),
-                table: number(row, 3)?,
-                columns: Vec::new(),
-                target: number(row, 6)?,
-                target_columns: Vec::new(),
-                inherited: flag(row, 9)?,
-            });
-        }
-        let key = keys.last_mut()?;
-        key.columns.push((number(row, 4)?, names.get(row.text(5)?)));
-        if key.kind == b'f' {
-            key.target_columns.push((number(row, 7)?, names.get(row.text(8)?)));
-        }
+        let (table, target) = (number(row, 2)?, number(row, 4)?);
+        let Some(columns) = named(table, row.text(3)?) else { continue };
+        let target_columns = match row.text(5) {
+            Some(numbers) => match named(target, numbers) {
+                Some(columns) => columns,
+                None => continue,
+            },
+            None => Vec::new(),
+        };
+        keys.push(Key {
+            kind: *row.get(0)?.first()?,
+            name: names.get(row.text(1)?),
+            table,
+            columns,
+            target,
+            target_columns,
+            inherited: flag(row, 6)?,
+        });
     }
     Some(keys)
 }
@@ -354,8 +386,8 @@ fn tables(
         .iter()
         .map(|(oid, row)| {
             let columns = if row.offered { columns.remove(oid) } else { None };
-            let mut table =
-                Table::new(row.name.clone(), columns.map(|found| found.columns).unwrap_or_default());
+            let columns = columns.unwrap_or_default().columns.into_iter().map(|(_, column)| column).collect();
+            let mut table = Table::new(row.name.clone(), columns);
             table.description = row.description.clone();
             table.is_view = row.is_view;
             table.insertable = row.updatable & 8 != 0;
