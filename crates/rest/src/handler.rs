@@ -155,15 +155,19 @@ impl Job<'_> {
             &plan.media,
         );
         let context = self.context(Access::ReadOnly, FunctionContext::default());
-        let outcome = execute::run(&self.rest.shared.pool, &context, &work, false, |outcome| {
-            singular(outcome, &plan.media)
-        })
-        .await?;
+        let pool = &self.rest.shared.pool;
+        let check = |outcome: &Outcome| if work.explains { Ok(()) } else { singular(outcome, &plan.media) };
+        // What the planner guesses comes behind the body, so there the body must be held.
+        let (outcome, flow) = if plan.head || work.explains || planned {
+            (execute::run(pool, &context, &work, false, check).await?, None)
+        } else {
+            execute::read(pool, &context, &work, check).await?
+        };
         timing.mark(Stage::Transaction);
         let response = if work.explains {
             Ok(respond::explained(self.request, outcome, &plan.media))
         } else {
-            respond::read(self.request, outcome, &plan.media, max_rows)
+            respond::read(self.request, outcome, flow, &plan.media, max_rows)
         };
         timing.mark(Stage::Response);
         response

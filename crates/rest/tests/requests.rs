@@ -393,3 +393,26 @@ async fn names_and_values_come_back_as_they_were_sent() {
     assert_eq!(shop.get("/articles?code=eq.%00").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(shop.get("/articles?code=eq.%ff").await.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn large_answers_flow_and_announce_their_length() {
+    let shop = Shop::open().await;
+    shop.database
+        .connect("postgres")
+        .await
+        .simple_query("insert into articles select 'n' || i, repeat('x', 100), i from generate_series(1, 20000) i")
+        .await
+        .unwrap();
+    let answer = shop.get("/articles?select=code,name&code=like.n*").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("content-range"), Some("0-19999/*"));
+    assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    assert!(answer.body.len() > 2_000_000);
+    assert_eq!(answer.json().as_array().unwrap().len(), 20_000);
+    // A reader that goes away gives its connection back.
+    for _ in 0..30 {
+        let request = Request::builder().uri("/articles").body(Body::empty()).unwrap();
+        drop(shop.router.clone().oneshot(request).await.unwrap());
+    }
+    assert_eq!(shop.get("/articles?code=eq.a&select=code").await.json(), json!([{"code": "a"}]));
+}

@@ -1,11 +1,13 @@
 //! Running a statement: the only stage that touches a socket.
 
 mod context;
+mod stream;
 
 use bytes::Bytes;
 use database::{Format, Param, Pool, ResultSet, Row, Statement};
 
 pub use context::{Caller, Context, FunctionContext, Incoming};
+pub use stream::{Flow, read};
 
 use crate::error::Error;
 use crate::sql::{Columns, Parameter, StatementText};
@@ -121,19 +123,28 @@ fn outcome(results: &[ResultSet], main: usize, work: &Work<'_>) -> Result<Outcom
         }
         return Ok(Outcome { body: body.into(), ..Outcome::default() });
     }
-    let Some(row) = result.rows.first() else { return Ok(Outcome::default()) };
-    let number = |row: &Row, column: usize| row.text(column).and_then(|text| text.parse().ok());
+    let Some(first) = result.rows.first() else { return Ok(Outcome::default()) };
+    let planned = work.planned.as_ref().and_then(|_| planned_rows(results.get(main + 1)?));
+    Ok(Outcome { planned, ..row(first) })
+}
+
+/// What the one row of a statement says.
+fn row(row: &Row) -> Outcome {
     let text = |column: usize| row.text(column).map(str::to_owned);
-    Ok(Outcome {
-        total: number(row, Columns::TOTAL),
-        page: number(row, Columns::PAGE).unwrap_or(0),
+    Outcome {
+        total: number(row.text(Columns::TOTAL)),
+        page: number(row.text(Columns::PAGE)).unwrap_or(0),
         headers: text(Columns::HEADERS),
         status: text(Columns::STATUS),
-        inserted: number(row, Columns::INSERTED),
+        inserted: number(row.text(Columns::INSERTED)),
         location: text(Columns::LOCATION),
         body: row.bytes(Columns::BODY).unwrap_or_default(),
-        planned: work.planned.as_ref().and_then(|_| planned_rows(results.get(main + 1)?)),
-    })
+        planned: None,
+    }
+}
+
+fn number(text: Option<&str>) -> Option<i64> {
+    text.and_then(|text| text.parse().ok())
 }
 
 /// `Plan Rows` of the outermost node.

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::catalog::{Catalog, Routine, Volatility};
 use crate::error::{Error, RangeProblem};
-use crate::execute::Outcome;
+use crate::execute::{Flow, Outcome};
 use crate::parse::media::MediaType;
 use crate::parse::prefer::{Count, Eligible, Resolution};
 use crate::parse::range::content_range;
@@ -23,13 +23,23 @@ use crate::plan::resolve;
 pub(crate) struct Answer {
     status: StatusCode,
     headers: Vec<(HeaderName, String)>,
-    /// `None`: neither body nor length, as with 204 and HEAD.
-    body: Option<Bytes>,
+    body: Content,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+enum Content {
+    /// Neither body nor length, as with 204 and HEAD.
+    Nothing,
+    /// All of it.
+    Whole(Bytes),
+    /// On its way.
+    Flow(Flow),
 }
 
 impl Answer {
     fn new(status: StatusCode) -> Self {
-        Self { status, headers: Vec::with_capacity(8), body: None }
+        Self { status, headers: Vec::with_capacity(8), body: Content::Nothing }
     }
 
     fn header(&mut self, name: impl Into<HeaderName>, value: impl Into<String>) {
@@ -57,11 +67,15 @@ impl Answer {
             }
         }
         let body = match self.body {
-            Some(body) => {
+            Content::Whole(body) => {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
                 Body::from(body)
             }
-            None => Body::new(Silent),
+            Content::Flow(flow) => {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(flow.length));
+                flow.body
+            }
+            Content::Nothing => Body::new(Silent),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -130,6 +144,7 @@ fn out_of_bounds(request: &Request, total: Option<i64>) -> Bytes {
 pub(crate) fn read(
     request: &Request,
     outcome: Outcome,
+    flow: Option<Flow>,
     media: &MediaType,
     max_rows: Option<i64>,
 ) -> Result<Response<Body>, Error> {
@@ -147,11 +162,11 @@ pub(crate) fn read(
     answer.media(request, media);
     answer.applied(request, Eligible::default());
     if !head {
-        answer.body = Some(if status == StatusCode::RANGE_NOT_SATISFIABLE {
-            out_of_bounds(request, total)
-        } else {
-            outcome.body.clone()
-        });
+        answer.body = match flow {
+            _ if status == StatusCode::RANGE_NOT_SATISFIABLE => Content::Whole(out_of_bounds(request, total)),
+            Some(flow) => Content::Flow(flow),
+            None => Content::Whole(outcome.body.clone()),
+        };
     }
     overrides::apply(answer, &outcome).map(Answer::into_response)
 }
@@ -182,7 +197,7 @@ pub(crate) fn change(
                 request,
                 Eligible { resolution: has_target, missing: true, representation: true, max_affected: false },
             );
-            answer.body = Some(Bytes::new());
+            answer.body = Content::Whole(Bytes::new());
         }
         Action::Update => {
             answer.header(header::CONTENT_RANGE, content_range(0, i128::from(outcome.page) - 1, affected));
@@ -207,7 +222,7 @@ pub(crate) fn change(
     }
     if representation {
         answer.media(request, media);
-        answer.body = Some(outcome.body.clone());
+        answer.body = Content::Whole(outcome.body.clone());
     }
     overrides::apply(answer, &outcome).map(Answer::into_response)
 }
@@ -243,7 +258,7 @@ pub(crate) fn call(
     if !void {
         answer.media(request, media);
         if request.action != Action::Call(crate::parse::request::CallMethod::Head) {
-            answer.body = Some(if status == StatusCode::RANGE_NOT_SATISFIABLE {
+            answer.body = Content::Whole(if status == StatusCode::RANGE_NOT_SATISFIABLE {
                 out_of_bounds(request, outcome.total)
             } else {
                 outcome.body.clone()
@@ -257,7 +272,7 @@ pub(crate) fn call(
 pub(crate) fn explained(request: &Request, outcome: Outcome, media: &MediaType) -> Response<Body> {
     let mut answer = Answer::new(StatusCode::OK);
     answer.media(request, media);
-    answer.body = Some(outcome.body);
+    answer.body = Content::Whole(outcome.body);
     answer.into_response()
 }
 
@@ -266,7 +281,7 @@ pub(crate) fn root(request: &Request, document: String) -> Response<Body> {
     let mut answer = Answer::new(StatusCode::OK);
     answer.media(request, &MediaType::OpenApi);
     if request.action == (Action::Root { head: false }) {
-        answer.body = Some(document.into());
+        answer.body = Content::Whole(document.into());
     }
     answer.into_response()
 }
@@ -275,7 +290,7 @@ fn allow(methods: &str) -> Response<Body> {
     let mut answer = Answer::new(StatusCode::OK);
     answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     answer.header(header::ALLOW, methods);
-    answer.body = Some(Bytes::new());
+    answer.body = Content::Whole(Bytes::new());
     answer.into_response()
 }
 
