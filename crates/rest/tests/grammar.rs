@@ -46,7 +46,11 @@ fn parse(query: &str) -> Query {
 )]
 #[case("select=data->>--34", 9, r#"unexpected "-" expecting digit"#)]
 #[case("select=data->>-78xy", 11, r#"unexpected 'x' expecting digit, "->", "::", ".", "," or end of input"#)]
-fn refusals_are_worded_as_postgrest_words_them(#[case] query: &str, #[case] column: usize, #[case] report: &str) {
+fn refusals_are_worded_as_postgrest_words_them(
+    #[case] query: &str,
+    #[case] column: usize,
+    #[case] report: &str,
+) {
     let Err(Error::QuerySyntax { message, details }) = Query::parse(query, false) else {
         panic!("{query} was accepted");
     };
@@ -111,23 +115,20 @@ fn nesting_is_bounded() {
     assert_eq!(embed.select.len(), 1);
 }
 
-/// Ten times the text may take ten times as long, with room for a busy machine, but not a hundred times.
+/// Read in one pass, a text of this length takes milliseconds; read in as many passes as it has pieces, minutes.
 #[test]
 fn time_grows_with_length_only() {
     let pieces = [
-        "a(", "and(", "\"", "\\\"", "{", "{a,", "->", "->>", "...", "not.", "a.", "a-", "!", "!inner", "::", "(", ",", "'",
-        "%22", "a,", "\"a\",", "eq.", "1",
+        "a(", "and(", "\"", "\\\"", "{", "{a,", "->", "->>", "...", "not.", "a.", "a-", "!", "!inner", "::",
+        "(", ",", "'", "%22", "a,", "\"a\",", "eq.", "1",
     ];
     for prefix in ["select=", "and=(", "order=", "id=in.(", "columns=", ""] {
         for piece in pieces {
-            let took = |repeats: usize| {
-                let text = format!("{prefix}{}", piece.repeat(repeats));
-                let began = Instant::now();
-                let _ = Query::parse(&text, false);
-                began.elapsed()
-            };
-            let short = took(2_000).max(Duration::from_millis(2));
-            assert!(took(20_000) < short * 60, "{prefix}{piece}…");
+            let text = format!("{prefix}{}", piece.repeat(40_000));
+            let began = Instant::now();
+            let _ = Query::parse(&text, false);
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(5), "{prefix}{piece}… took {took:?}");
         }
     }
 }

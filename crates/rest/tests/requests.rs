@@ -78,7 +78,11 @@ impl Shop {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -98,7 +102,8 @@ async fn reads_filter_order_and_page() {
     );
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
 
-    let counted = shop.send("GET /articles?offset=1", &[("prefer", "count=exact"), ("range", "0-1")], "").await;
+    let counted =
+        shop.send("GET /articles?offset=1", &[("prefer", "count=exact"), ("range", "0-1")], "").await;
     assert_eq!(counted.status, StatusCode::PARTIAL_CONTENT);
     assert_eq!(counted.header("content-range"), Some("1-1/3"));
     assert_eq!(counted.header("preference-applied"), Some("count=exact"));
@@ -141,10 +146,7 @@ async fn bad_tokens_are_refused_before_anything_else() {
     ] {
         let answer = shop.send("GET /nothing", &[("authorization", &format!("Bearer {token}"))], "").await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(
-            answer.json(),
-            json!({"code": code, "details": null, "hint": null, "message": message})
-        );
+        assert_eq!(answer.json(), json!({"code": code, "details": null, "hint": null, "message": message}));
         assert_eq!(
             answer.header("www-authenticate"),
             Some(format!("Bearer error=\"invalid_token\", error_description=\"{message}\"").as_str())
@@ -180,7 +182,10 @@ async fn embeds_follow_keys_views_junctions_and_functions() {
         get("/orders?select=id,articles(code)&id=eq.1&articles.order=code").await,
         json!([{"id": 1, "articles": [{"code": "a"}, {"code": "b"}]}])
     );
-    assert_eq!(get("/open_orders?select=id,customers(name)").await, json!([{"id": 1, "customers": {"name": "Ada"}}]));
+    assert_eq!(
+        get("/open_orders?select=id,customers(name)").await,
+        json!([{"id": 1, "customers": {"name": "Ada"}}])
+    );
     assert_eq!(
         get("/customers?select=name,orders!inner(state)&orders.state=eq.sent").await,
         json!([{"name": "Cy", "orders": [{"state": "sent"}]}])
@@ -189,8 +194,14 @@ async fn embeds_follow_keys_views_junctions_and_functions() {
         get("/customers?select=name,...orders(states:state)&id=eq.1&orders.order=id").await,
         json!([{"name": "Ada", "states": ["open", "paid"]}])
     );
-    assert_eq!(get("/customers?select=city:profile->city->>name&profile->langs->>1=eq.en").await, json!([{"city": "Oslo"}]));
-    assert_eq!(get("/customers?select=name&tags=cs.{vip}&order=name.desc").await, json!([{"name": "Cy"}, {"name": "Ada"}]));
+    assert_eq!(
+        get("/customers?select=city:profile->city->>name&profile->langs->>1=eq.en").await,
+        json!([{"city": "Oslo"}])
+    );
+    assert_eq!(
+        get("/customers?select=name&tags=cs.{vip}&order=name.desc").await,
+        json!([{"name": "Cy"}, {"name": "Ada"}])
+    );
     let missing = shop.send("GET /orders?select=article(*)", &headers, "").await;
     assert_eq!(missing.status, StatusCode::BAD_REQUEST);
     assert_eq!(missing.json()["code"], "PGRST200");
@@ -227,7 +238,11 @@ async fn writes_report_what_they_did() {
     assert_eq!((merged.status, merged.json()[0]["price"].clone()), (StatusCode::OK, json!(3.00)));
 
     let updated = shop
-        .send("PATCH /articles?code=eq.d", &[("prefer", "return=minimal, count=exact")], r#"{"name":"Table"}"#)
+        .send(
+            "PATCH /articles?code=eq.d",
+            &[("prefer", "return=minimal, count=exact")],
+            r#"{"name":"Table"}"#,
+        )
         .await;
     assert_eq!((updated.status, updated.header("content-range")), (StatusCode::NO_CONTENT, Some("0-0/1")));
     assert_eq!((updated.header("content-length"), updated.header("content-type")), (None, None));
@@ -256,7 +271,10 @@ async fn what_is_refused_leaves_no_trace() {
     assert_eq!(refused.json()["details"], "The result contains 2 rows");
     let strict = ("prefer", "handling=strict, max-affected=1");
     let refused = shop.send("PATCH /articles?price=gt.1", &[strict], r#"{"price":0}"#).await;
-    assert_eq!((refused.status, refused.json()["code"].clone()), (StatusCode::BAD_REQUEST, json!("PGRST124")));
+    assert_eq!(
+        (refused.status, refused.json()["code"].clone()),
+        (StatusCode::BAD_REQUEST, json!("PGRST124"))
+    );
     assert_eq!(
         shop.get("/articles?select=code,price&order=code").await.json(),
         json!([{"code": "a", "price": 0.50}, {"code": "b", "price": 12.00}, {"code": "c", "price": 80.00}])
@@ -273,7 +291,11 @@ async fn functions_are_called_as_they_are_declared() {
     assert_eq!(shop.send("POST /rpc/echo", &[], r#"[{"a":null}]"#).await.json(), json!([{"a": null}]));
     let token = format!("Bearer {}", shop.token(1));
     let named = shop
-        .send("POST /rpc/customers_named?select=name,orders(id)&orders.id=eq.2&id=lt.2", &[("authorization", &token)], r#"{"part":"A"}"#)
+        .send(
+            "POST /rpc/customers_named?select=name,orders(id)&orders.id=eq.2&id=lt.2",
+            &[("authorization", &token)],
+            r#"{"part":"A"}"#,
+        )
         .await;
     assert_eq!(named.json(), json!([{"name": "Ada", "orders": [{"id": 2}]}]));
 
@@ -286,7 +308,10 @@ async fn functions_are_called_as_they_are_declared() {
         json!({"code": "PT402", "details": "Quota exceeded", "hint": "Upgrade your plan", "message": "Payment Required"})
     );
     let slow = shop.send("POST /rpc/slow", &[], "").await;
-    assert_eq!((slow.status, slow.json()["code"].clone()), (StatusCode::INTERNAL_SERVER_ERROR, json!("57014")));
+    assert_eq!(
+        (slow.status, slow.json()["code"].clone()),
+        (StatusCode::INTERNAL_SERVER_ERROR, json!("57014"))
+    );
     let writing = shop.get("/rpc/teapott").await;
     assert_eq!(writing.status, StatusCode::NOT_FOUND);
     assert_eq!(writing.json()["hint"], "Perhaps you meant to call the function public.teapot");
@@ -362,7 +387,10 @@ async fn the_root_describes_what_may_be_used() {
         document["definitions"]["lines"]["properties"]["article_code"]["description"],
         "Note:\nThis is a Primary Key.<pk/>\nThis is a Foreign Key to `articles.code`.<fk table='articles' column='code'/>"
     );
-    assert_eq!(document["definitions"]["orders"]["properties"]["state"]["enum"], json!(["open", "paid", "sent"]));
+    assert_eq!(
+        document["definitions"]["orders"]["properties"]["state"]["enum"],
+        json!(["open", "paid", "sent"])
+    );
     assert!(document["paths"]["/rpc/add_up"]["get"].is_object());
     let options = shop.send("OPTIONS /articles", &[], "").await;
     assert_eq!(options.header("allow"), Some("OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"));
@@ -371,7 +399,8 @@ async fn the_root_describes_what_may_be_used() {
 #[tokio::test]
 async fn names_and_values_come_back_as_they_were_sent() {
     let shop = Shop::open().await;
-    let odd = ["a\"b", "c'd; drop table articles; --", "e\\f", "g,h.(i)", "ü😀", " j ", "%6b", "*", "{l}", "null"];
+    let odd =
+        ["a\"b", "c'd; drop table articles; --", "e\\f", "g,h.(i)", "ü😀", " j ", "%6b", "*", "{l}", "null"];
     let rows: Vec<Value> = odd.iter().map(|name| json!({"code": name, "name": name, "price": 1})).collect();
     let made = shop.send("POST /articles", &[], &Value::from(rows).to_string()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
@@ -400,7 +429,9 @@ async fn large_answers_flow_and_announce_their_length() {
     shop.database
         .connect("postgres")
         .await
-        .simple_query("insert into articles select 'n' || i, repeat('x', 100), i from generate_series(1, 20000) i")
+        .simple_query(
+            "insert into articles select 'n' || i, repeat('x', 100), i from generate_series(1, 20000) i",
+        )
         .await
         .unwrap();
     let answer = shop.get("/articles?select=code,name&code=like.n*").await;

@@ -66,8 +66,19 @@ pub async fn load(connection: &mut Connection, config: &Config) -> Result<Catalo
     .map(Statement::uncached);
     let results = transaction.run(&statements).await?;
     transaction.commit().await?;
-    let [_, relations, columns, hidden, keys, views, functions, computed, representations, handlers, timezones] =
-        results.as_slice()
+    let [
+        _,
+        relations,
+        columns,
+        hidden,
+        keys,
+        views,
+        functions,
+        computed,
+        representations,
+        handlers,
+        timezones,
+    ] = results.as_slice()
     else {
         return Err(LoadError::Shape("count"));
     };

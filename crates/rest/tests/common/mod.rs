@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use rest::catalog::relationships::{self, ForeignKey};
 use rest::catalog::{
-    Catalog, Column, Link, Parameter, QualifiedName, Relationship, ReturnType, Routine, Schema, Table, Volatility,
+    Catalog, Column, Link, Parameter, QualifiedName, Relationship, ReturnType, Routine, Schema, Table,
+    Volatility,
 };
 use rest::parse::request::{self, Request};
 use rest::plan::Plan;
@@ -49,7 +50,12 @@ fn foreign_key(table: &str, constraint: &str, column: &str, target: &str) -> For
     }
 }
 
-fn routine(of: &str, parameters: &[(&str, &str)], returns: (&str, bool, bool), volatility: Volatility) -> Routine {
+fn routine(
+    of: &str,
+    parameters: &[(&str, &str)],
+    returns: (&str, bool, bool),
+    volatility: Volatility,
+) -> Routine {
     Routine {
         name: name(of),
         description: None,
@@ -63,7 +69,11 @@ fn routine(of: &str, parameters: &[(&str, &str)], returns: (&str, bool, bool), v
                 variadic: false,
             })
             .collect(),
-        returns: ReturnType { name: QualifiedName::new("api", returns.0), set: returns.1, composite: returns.2 },
+        returns: ReturnType {
+            name: QualifiedName::new("api", returns.0),
+            set: returns.1,
+            composite: returns.2,
+        },
         volatility,
         variadic: false,
         isolation: None,
@@ -121,7 +131,12 @@ pub fn catalog() -> Catalog {
 }
 
 pub fn config() -> Config {
-    Config { schemas: vec!["api".to_owned()], aggregates_enabled: true, plan_enabled: true, ..Config::default() }
+    Config {
+        schemas: vec!["api".to_owned()],
+        aggregates_enabled: true,
+        plan_enabled: true,
+        ..Config::default()
+    }
 }
 
 /// What a request becomes: SQL, then one parameter a line.
