@@ -29,6 +29,7 @@ pub(crate) enum Action {
     TokenRefreshed,
     FactorDeleted,
     FactorUpdated,
+    IdentityUnlinked,
 }
 
 impl Action {
@@ -50,6 +51,7 @@ impl Action {
             Self::TokenRefreshed => ("token_refreshed", "token"),
             Self::FactorDeleted => ("factor_deleted", "factor"),
             Self::FactorUpdated => ("factor_updated", "factor"),
+            Self::IdentityUnlinked => ("identity_unlinked", ""),
         }
     }
 }

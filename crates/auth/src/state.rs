@@ -30,7 +30,7 @@ impl State {
     /// `delivery` sends mails and text messages. Without it mails are dropped when no mail server is
     /// configured, as the original drops them, and requests that need one fail otherwise.
     pub fn new(
-        config: Config,
+        mut config: Config,
         pool: Pool,
         keys: KeyRing,
         delivery: Option<Arc<dyn Deliver>>,
@@ -38,6 +38,11 @@ impl State {
         config.validate()?;
         if delivery.is_none() && !config.smtp.host.is_empty() {
             tracing::warn!(host = %config.smtp.host, "a mail server is configured but this build cannot send mail yet: requests that send one will fail");
+        }
+        if !config.external.oauth_providers.is_empty() {
+            let providers = config.external.oauth_providers.join(", ");
+            tracing::warn!(providers, "sign-in through other providers is not there yet: they stay disabled");
+            config.external.oauth_providers.clear();
         }
         let hasher = Hasher::new(config.password.bcrypt_cost, config.password.parallel_hashes);
         let limits = Limiters::new(&config.rate_limits);

@@ -274,9 +274,7 @@ impl Variables<'_> {
             [(&mut limits.email_sent, "RATE_LIMIT_EMAIL_SENT"), (&mut limits.sms_sent, "RATE_LIMIT_SMS_SENT")]
         {
             if let Some(text) = self.text(name) {
-                *rate = text
-                    .parse()
-                    .map_err(|reason| ConfigError::invalid(gotrue(name), String::from(reason)))?;
+                *rate = text.parse().map_err(|reason| ConfigError::invalid(gotrue(name), reason))?;
             }
         }
         limits.verify = self.number("RATE_LIMIT_VERIFY", limits.verify)?;

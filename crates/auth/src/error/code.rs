@@ -67,6 +67,7 @@ codes! {
     SingleIdentityNotDeletable = "single_identity_not_deletable",
     SmsSendFailed = "sms_send_failed",
     UnexpectedFailure = "unexpected_failure",
+    UnexpectedAudience = "unexpected_audience",
     Unknown = "unknown",
     UserAlreadyExists = "user_already_exists",
     UserBanned = "user_banned",

@@ -8,7 +8,9 @@ mod admin_users_delete;
 mod admin_users_list;
 mod admin_users_one;
 mod admin_users_update;
+mod authorize;
 mod health;
+mod identity_delete;
 mod invite;
 mod jwks;
 mod logout;
@@ -19,6 +21,7 @@ mod recover;
 mod resend;
 mod settings;
 mod signup;
+mod sso;
 mod token;
 mod token_password;
 mod token_pkce;
@@ -28,7 +31,7 @@ mod user_update;
 mod verify;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 
 use crate::State;
 use crate::error::Error;
@@ -54,7 +57,12 @@ pub(crate) fn table(state: State) -> Router {
         .route("/logout", open(post(logout::post)))
         .route("/reauthenticate", user(get(reauthenticate::get)))
         .route("/user", user(get(user_get::get).put(user_update::put)))
+        .route("/user/identities/authorize", user(get(authorize::link)))
+        .route("/user/identities/{identity_id}", user(delete(identity_delete::delete)))
         .route("/user/{*rest}", any(user_route_not_found))
+        .route("/authorize", open(get(authorize::get)))
+        .route("/sso", any(sso::disabled))
+        .route("/sso/{*rest}", any(sso::disabled))
         .route("/invite", open(post(invite::post)))
         .route("/admin/audit", admin(get(admin_audit::get)))
         .route("/admin/users", admin(get(admin_users_list::get).post(admin_users_create::post)))

@@ -18,6 +18,9 @@ pub(super) async fn post(
     let form = body.take_form();
     let grant_type =
         if form.has("grant_type") { form.get("grant_type") } else { request.query.get("grant_type") };
+    if grant_type == "web3" {
+        return Err(Error::unprocessable(ErrorCode::Web3ProviderDisabled, "Web3 provider is disabled"));
+    }
     if !matches!(grant_type, "password" | "refresh_token" | "pkce") {
         return Err(Error::bad_request(ErrorCode::InvalidCredentials, "unsupported_grant_type"));
     }

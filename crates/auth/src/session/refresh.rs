@@ -133,7 +133,7 @@ async fn attempt(state: &State, request: &RequestContext, presented: &str) -> Re
 
 async fn session_of(db: &mut Connection, token: &RefreshToken) -> Result<Option<Session>> {
     match token.session_id.filter(|id| !id.is_nil()) {
-        Some(id) => Ok(store::sessions::by_id(db, id).await?),
+        Some(id) => Ok(store::sessions::with_methods(db, id).await?),
         None => Ok(None),
     }
 }

@@ -104,6 +104,11 @@ pub(crate) async fn obfuscate(db: &mut Connection, id: Uuid, provider_id: &str) 
     db.execute(sql, &[&provider_id, &id]).await.map(|_| ())
 }
 
+/// Removes one identity.
+pub(crate) async fn delete(db: &mut Connection, id: Uuid) -> Result<()> {
+    db.execute("delete from auth.identities where id = $1", &[&id]).await.map(|_| ())
+}
+
 /// Removes all identities of a user but one.
 pub(crate) async fn delete_others(db: &mut Connection, user_id: Uuid, keep: Uuid) -> Result<()> {
     db.execute("delete from auth.identities where user_id = $1 and id <> $2", &[&user_id, &keep])

@@ -9,6 +9,7 @@ pub(crate) mod flow_states;
 pub(crate) mod identities;
 pub(crate) mod one_time_tokens;
 pub(crate) mod refresh_tokens;
+mod rows;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

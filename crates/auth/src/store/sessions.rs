@@ -26,11 +26,15 @@ fn read(row: &TypedRow) -> Result<Session> {
     })
 }
 
-/// A session with its methods.
+/// A session, without its methods.
 pub(crate) async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<Session>> {
     let sql = format!("select {COLUMNS} from auth.sessions where id = $1");
-    let Some(row) = db.query_opt(&sql, &[&id]).await? else { return Ok(None) };
-    let mut session = read(&row)?;
+    db.query_opt(&sql, &[&id]).await?.as_ref().map(read).transpose()
+}
+
+/// A session with its methods.
+pub(crate) async fn with_methods(db: &mut Connection, id: Uuid) -> Result<Option<Session>> {
+    let Some(mut session) = by_id(db, id).await? else { return Ok(None) };
     session.amr = amr::of_session(db, id).await?;
     Ok(Some(session))
 }

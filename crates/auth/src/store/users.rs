@@ -6,10 +6,12 @@
 use database::{Connection, ToSql, TypedRow};
 use uuid::Uuid;
 
+use super::rows::Rows;
 use super::{Result, factors, identities};
+use crate::identity::Identity;
 use crate::json::{self, Timestamp};
 use crate::metadata::Stored;
-use crate::user::{PendingTokens, User};
+use crate::user::{Factor, PendingTokens, User};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -75,15 +77,28 @@ fn read(row: &TypedRow) -> Result<User> {
     })
 }
 
+/// A user with everything that hangs on it, in one round trip.
+macro_rules! select_whole {
+    ($rest:literal) => {
+        concat!(
+            select!(""),
+            ", (select json_agg(i order by i.created_at, i.id) from auth.identities i where i.user_id = u.id) \
+             as identities, \
+             (select json_agg(f order by f.created_at, f.id) from ( \
+                 select id, created_at, updated_at, status, friendly_name, factor_type, phone, \
+                     last_challenged_at, web_authn_aaguid \
+                 from auth.mfa_factors where user_id = u.id) f) as factors ",
+            $rest
+        )
+    };
+}
+
 async fn one(db: &mut Connection, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<User>> {
-    match db.query_opt(sql, params).await? {
-        Some(row) => {
-            let mut user = read(&row)?;
-            load_relations(db, &mut user).await?;
-            Ok(Some(user))
-        }
-        None => Ok(None),
-    }
+    let Some(row) = db.query_opt(sql, params).await? else { return Ok(None) };
+    let mut user = read(&row)?;
+    user.identities = Some(row.get::<Rows<Identity>>("identities")?.0);
+    user.factors = row.get::<Rows<Factor>>("factors")?.0;
+    Ok(Some(user))
 }
 
 /// Fetches what hangs on a user anew.
@@ -95,7 +110,7 @@ pub(crate) async fn load_relations(db: &mut Connection, user: &mut User) -> Resu
 
 /// The user of an id.
 pub(crate) async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<User>> {
-    let sql = select!(
+    let sql = select_whole!(
         "from auth.users u where u.instance_id = '00000000-0000-0000-0000-000000000000' and u.id = $1"
     );
     one(db, sql, &[&id]).await
@@ -103,7 +118,7 @@ pub(crate) async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<User>>
 
 /// The user of an address in an audience. Users of single sign-on are not found this way.
 pub(crate) async fn by_email(db: &mut Connection, email: &str, aud: &str) -> Result<Option<User>> {
-    let sql = select!(
+    let sql = select_whole!(
         "from auth.users u
          where u.instance_id = '00000000-0000-0000-0000-000000000000'
              and lower(u.email) = $1 and u.aud = $2 and u.is_sso_user = false
@@ -114,7 +129,7 @@ pub(crate) async fn by_email(db: &mut Connection, email: &str, aud: &str) -> Res
 
 /// The user of a number in an audience.
 pub(crate) async fn by_phone(db: &mut Connection, phone: &str, aud: &str) -> Result<Option<User>> {
-    let sql = select!(
+    let sql = select_whole!(
         "from auth.users u
          where u.instance_id = '00000000-0000-0000-0000-000000000000'
              and u.phone = $1 and u.aud = $2 and u.is_sso_user = false
@@ -125,7 +140,7 @@ pub(crate) async fn by_phone(db: &mut Connection, phone: &str, aud: &str) -> Res
 
 /// The user who wants to change to a number.
 pub(crate) async fn by_phone_change(db: &mut Connection, phone: &str, aud: &str) -> Result<Option<User>> {
-    let sql = select!(
+    let sql = select_whole!(
         "from auth.users u
          where u.instance_id = '00000000-0000-0000-0000-000000000000'
              and u.phone_change = $1 and u.aud = $2 and u.is_sso_user = false
