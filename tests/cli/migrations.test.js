@@ -7,6 +7,7 @@ let project
 
 before(async () => {
   project = await createProject({
+    'roles.sql': 'create role reader nologin;\n',
     'migrations/20240101000000_notes.sql': 'create table notes (id int primary key, body text);\n',
     'migrations/20240102000000_policy.sql':
       "-- readers\nalter table notes enable row level security;\ncreate policy own on notes using (auth.role() = 'authenticated');\n",
@@ -36,6 +37,7 @@ test('what the first start applied is listed as applied', async () => {
     ['20240102000000', '20240102000000'],
   ])
   assert.deepEqual(await project.sql('select body from notes'), [{ body: 'seeded' }])
+  assert.deepEqual(await project.sql("select rolcanlogin from pg_roles where rolname = 'reader'"), [{ rolcanlogin: false }])
 })
 
 test('a database URL is reached over TLS and without', async () => {
@@ -136,5 +138,27 @@ test('a project that the command line made starts as it is', async () => {
     assert.deepEqual(await fresh.sql('select 1 as one'), [{ one: 1 }])
   } finally {
     await fresh.remove()
+  }
+})
+
+test('a first start that fails says where, and goes on when the file is mended', async () => {
+  const broken = await createProject({
+    'migrations/1_good.sql': 'create table good (id int);\n',
+    'migrations/2_bad.sql': 'create table bad (\n  id nothing\n);\n',
+  })
+  try {
+    await assert.rejects(broken.monobase('start', '--detach'), (error) => {
+      assert.match(error.message, /2_bad\.sql: ERROR: type "nothing" does not exist \(SQLSTATE 42704\)\n/)
+      assert.match(error.message, /\nAt statement: 0\ncreate table bad \(\n  id nothing\n     \^\n/)
+      return true
+    })
+    await broken.write({ 'migrations/2_bad.sql': 'create table bad (id int);\n' })
+    await broken.monobase('start', '--detach')
+    assert.deepEqual(await broken.sql('select version from supabase_migrations.schema_migrations order by 1'), [
+      { version: '1' },
+      { version: '2' },
+    ])
+  } finally {
+    await broken.remove()
   }
 })
