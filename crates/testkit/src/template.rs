@@ -44,6 +44,8 @@ fn cached(server: Server, content: Content) -> PathBuf {
     let name = format!("{}-{}-{RECIPE}-{kind}", server.name(), server.require().id);
     let target = cache.join(&name);
     if target.exists() {
+        // Keeps it from being forgotten. Not ours when another user made it, and then not ours to keep.
+        let _ = File::open(&target).and_then(|folder| folder.set_modified(SystemTime::now()));
         return target;
     }
 
@@ -114,15 +116,15 @@ pub(crate) fn options() -> Options {
         .with_jwt(Some(crate::cluster::JWT_SECRET), 3600)
 }
 
-/// Removes what no run has made use of for a week.
+/// Removes what no run has made use of for a day: every change of the SQL leaves another one behind.
 fn forget_old(cache: &Path) {
-    let week = Duration::from_secs(7 * 24 * 3600);
+    let day = Duration::from_secs(24 * 3600);
     let Ok(entries) = fs::read_dir(cache) else { return };
     for entry in entries.flatten() {
         let old = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
-            .is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > week));
+            .is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > day));
         if old && entry.path().is_dir() {
             // Somebody may be at it too.
             let _ = fs::remove_dir_all(entry.path());
