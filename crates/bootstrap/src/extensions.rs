@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -21,7 +21,8 @@ const FILES: &[(&str, &str)] = &[
 
 /// Writes the extensions below `cache`, unless they are there, and returns the value for `extension_control_path`.
 ///
-/// The folder must be one that the user PostgreSQL runs as can reach. Its name contains a digest of what is in it, so other
+/// The folder must be one that the user PostgreSQL runs as can reach, and that only we or root can write to: extension
+/// scripts run as a superuser. Its name contains a digest of what is in it, so other
 /// versions of the program may share `cache`.
 pub fn install_extensions(cache: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
@@ -29,11 +30,23 @@ pub fn install_extensions(cache: &Path) -> io::Result<String> {
         digest.update(name);
         digest.update(content);
     }
+    require_private(cache)?;
     let target = cache.join(format!("extensions-{}", &hex::encode(digest.finalize())[..16]));
     if !target.exists() {
         install(cache, &target)?;
     }
+    require_private(&target)?;
     Ok(format!("{}:$system", target.display()))
+}
+
+/// Refuses a folder in which somebody else could put or swap files.
+fn require_private(folder: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(folder)?;
+    let ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
+    if ours && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("others can write to {}", folder.display())))
 }
 
 /// Beside its final place and then renamed: an interrupted run leaves nothing that looks finished.
@@ -66,6 +79,9 @@ mod tests {
     fn files_are_written_once() {
         let cache = std::env::temp_dir().join(format!("monobase-extensions-{}", std::process::id()));
         fs::create_dir_all(&cache).unwrap();
+        fs::set_permissions(&cache, Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(install_extensions(&cache).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(&cache, Permissions::from_mode(0o755)).unwrap();
         let path = install_extensions(&cache).unwrap();
         let folder = path.strip_suffix(":$system").unwrap().to_owned();
         let control = Path::new(&folder).join("extension/pgjwt.control");
