@@ -199,7 +199,16 @@ fn line_writer() -> Option<SyncSender<String>> {
 }
 
 fn named_headers(headers: &HeaderMap) -> Vec<(&'static str, HeaderValue)> {
-    NAMED_HEADERS.iter().filter_map(|(header, name)| Some((*name, headers.get(header)?.clone()))).collect()
+    NAMED_HEADERS.iter().filter_map(|(header, name)| Some((*name, without_secrets(header, headers.get(header)?)))).collect()
+}
+
+/// The page that a request came from may carry a token in its query: only the page itself is told.
+fn without_secrets(header: &HeaderName, value: &HeaderValue) -> HeaderValue {
+    let page = |value: &HeaderValue| {
+        let page = value.as_bytes().split(|byte| *byte == b'?').next()?;
+        HeaderValue::from_bytes(page).ok()
+    };
+    if *header == REFERER { page(value).unwrap_or(HeaderValue::from_static("")) } else { value.clone() }
 }
 
 /// A header value inside quotes: what could end the quotes or the line is escaped as nginx does it.
@@ -230,6 +239,7 @@ mod tests {
             .header("host", "127.0.0.1:54321")
             .header("user-agent", "te\"st\\")
             .header("authorization", "Bearer secret")
+            .header("referer", "http://app/page?access_token=secret")
             .header("apikey", "secret")
             .body(())
             .unwrap()
@@ -256,7 +266,7 @@ mod tests {
         assert_eq!(
             entry().line(&outcome(), now),
             "127.0.0.1 - - [14/Nov/2023:22:13:20 +0000] \"GET /rest/v1/todos?select=*&apikey= HTTP/1.1\" 200 17 \
-             \"-\" \"te\\x22st\\x5C\""
+             \"http://app/page\" \"te\\x22st\\x5C\""
         );
     }
 

@@ -11,8 +11,11 @@ pub(crate) struct Subscription {
     /// The channel's name.
     pub(crate) channel: String,
     /// Told the payload; `None` after a reconnection, when notifications may have been missed.
-    pub(crate) told: Box<dyn Fn(Option<&str>) + Send + Sync>,
+    pub(crate) told: Told,
 }
+
+/// Is told a payload.
+pub(crate) type Told = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
 /// Owns the connection and the task that reads it.
 #[derive(Debug)]

@@ -224,7 +224,6 @@ fn mirror() -> Router {
         })
 }
 
-#[expect(clippy::unused_async, reason = "a handler")]
 async fn panicking() -> StatusCode {
     panic!("on purpose")
 }
