@@ -201,6 +201,87 @@ fn rsa_keys_are_checked_against_the_published_example() {
 }
 
 #[test]
+fn every_curve_signs_and_verifies() {
+    use aws_lc_rs::encoding::AsBigEndian as _;
+    use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _};
+    for (crv, alg, scheme) in [
+        ("P-256", "ES256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        ("P-384", "ES384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        ("P-521", "ES512", &signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+    ] {
+        let pair = EcdsaKeyPair::generate(scheme).unwrap();
+        let point = &pair.public_key().as_ref()[1..];
+        let (x, y) = point.split_at(point.len() / 2);
+        let jwk = json!([{
+            "kty": "EC", "crv": crv, "key_ops": ["sign"], "x": base64url(x), "y": base64url(y),
+            "d": base64url(pair.private_key().as_be_bytes().unwrap().as_ref()),
+        }]);
+        assert_signs_and_verifies(&jwk.to_string(), alg);
+    }
+}
+
+#[test]
+fn rsa_private_keys_sign_with_every_digest() {
+    use aws_lc_rs::encoding::AsDer as _;
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der = pair.as_der().unwrap();
+    // RFC 8017: version, n, e, d, p, q, dp, dq, qi.
+    let numbers = rsa_numbers(der.as_ref());
+    for alg in ["RS256", "RS384", "RS512"] {
+        let mut jwk = json!({ "kty": "RSA", "alg": alg, "key_ops": ["sign", "verify"] });
+        for (name, number) in ["n", "e", "d", "p", "q", "dp", "dq", "qi"].iter().zip(&numbers[1..]) {
+            jwk[*name] = base64url(number).into();
+        }
+        assert_signs_and_verifies(&format!("[{jwk}]"), alg);
+        jwk["d"] = base64url(&numbers[4]).into();
+        let wrong = KeySet::from_signing_keys(&format!("[{jwk}]")).map(drop).unwrap_err();
+        assert!(matches!(wrong, KeyError::At { index: 1, .. }), "{wrong}");
+    }
+}
+
+fn assert_signs_and_verifies(jwks: &str, alg: &str) {
+    let ring = KeyRing::new(KeySet::from_signing_keys(jwks).unwrap());
+    let token = ring.sign(&json!({ "role": "anon" })).unwrap();
+    assert_eq!(ring.verify(&token).unwrap().algorithm.as_str(), alg);
+    // The public half alone verifies too, and cannot sign.
+    let public = KeyRing::new(KeySet::from_jwks(&ring.jwks().to_string()).unwrap());
+    assert_eq!(public.verify(&token).unwrap().role(), Some("anon"));
+    assert!(public.sign(&json!({})).is_err());
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The integers of a PKCS#8 RSA private key.
+fn rsa_numbers(der: &[u8]) -> Vec<Vec<u8>> {
+    fn take(der: &[u8]) -> (u8, &[u8], &[u8]) {
+        let (tag, first) = (der[0], usize::from(der[1]));
+        let (length, header) = if first < 0x80 {
+            (first, 2)
+        } else {
+            let bytes = first & 0x7f;
+            (der[2..2 + bytes].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), 2 + bytes)
+        };
+        (tag, &der[header..header + length], &der[header + length..])
+    }
+    let (_, outer, _) = take(der);
+    let (_, _, rest) = take(outer); // version
+    let (_, _, rest) = take(rest); // algorithm
+    let (_, octets, _) = take(rest);
+    let (_, mut numbers, _) = take(octets);
+    let mut found = Vec::new();
+    while !numbers.is_empty() {
+        let (tag, number, rest) = take(numbers);
+        assert_eq!(tag, 2);
+        found.push(number.to_vec());
+        numbers = rest;
+    }
+    found
+}
+
+#[test]
 fn signing_keys_must_name_exactly_one_that_signs() {
     let public = Key::from_jwk(development::SIGNING_JWK).unwrap().public_jwk().unwrap().to_string();
     let load = |json: &str| KeySet::from_signing_keys(json).map(drop).unwrap_err();
