@@ -12,7 +12,13 @@ use database::{
 use support::Cluster;
 
 fn pool(cluster: &Cluster, max_size: usize) -> Pool {
-    Pool::new(cluster.config(), PoolConfig { max_size, ..PoolConfig::default() })
+    Pool::new(cluster.config(), PoolConfig { max_size, ..patient() })
+}
+
+/// Limits that a busy machine does not run into.
+fn patient() -> PoolConfig {
+    let (acquire_timeout, drain_timeout) = (Duration::from_secs(60), Duration::from_secs(60));
+    PoolConfig { acquire_timeout, drain_timeout, ..PoolConfig::default() }
 }
 
 async fn scalar(pool: &Pool, sql: &str) -> Option<String> {
@@ -111,7 +117,7 @@ async fn a_failing_preamble_names_no_statement(cluster) {
 }
 
 async fn waiting_for_a_connection_is_bounded(cluster) {
-    let limits = PoolConfig { max_size: 1, acquire_timeout: Duration::from_millis(50), ..PoolConfig::default() };
+    let limits = PoolConfig { max_size: 1, acquire_timeout: Duration::from_millis(50), ..patient() };
     let pool = Pool::new(cluster.config(), limits);
     let held = pool.acquire().await.unwrap();
     let error = pool.acquire().await.err().unwrap();
@@ -167,7 +173,7 @@ async fn a_future_dropped_at_any_await_leaves_a_usable_pool(cluster) {
 }
 
 async fn a_request_over_its_time_is_cancelled(cluster) {
-    let limits = PoolConfig { max_size: 1, request_timeout: Some(Duration::from_millis(100)), ..PoolConfig::default() };
+    let limits = PoolConfig { max_size: 1, request_timeout: Some(Duration::from_millis(100)), ..patient() };
     let pool = Pool::new(cluster.config(), limits);
     let nap = [Statement::new("select pg_sleep(60)", &[])];
     let error = pool.request(&RequestContext::default(), &nap).await.unwrap_err();
@@ -195,7 +201,7 @@ async fn an_abandoned_long_statement_is_cancelled(cluster) {
     assert!(tokio::time::timeout(Duration::from_millis(100), pool.request(&context, &nap)).await.is_err());
     let begun = std::time::Instant::now();
     assert_eq!(scalar(&pool, "select 1").await.as_deref(), Some("1"));
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(pool.status().connects, 1);
 }
 
@@ -216,7 +222,7 @@ async fn a_transaction_left_open_is_rolled_back_on_return(cluster) {
 }
 
 async fn session_state_does_not_reach_the_next_borrower(cluster) {
-    let limits = PoolConfig { max_size: 1, reset: SessionReset::WhenTouched, ..PoolConfig::default() };
+    let limits = PoolConfig { max_size: 1, reset: SessionReset::WhenTouched, ..patient() };
     let pool = Pool::new(cluster.config(), limits);
     {
         let mut connection = pool.acquire().await.unwrap();
@@ -247,23 +253,28 @@ async fn a_connection_terminated_mid_statement_is_an_error_and_the_pool_goes_on(
     let (context, mut admin) = (RequestContext::default(), cluster.connect().await);
     let nap = [Statement::new("select pg_sleep(60), 'to be terminated'", &[])];
     let terminate = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let sql = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%to be terminated%' and pid <> pg_backend_pid()";
-        admin.simple_query(sql).await.unwrap();
-    };
-    let (outcome, ()) = tokio::join!(pool.request(&context, &nap), terminate);
+            let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like '%to be terminated%' and state = 'active' and pid <> pg_backend_pid()";
+            while admin.simple_query(sql).await.unwrap()[0].scalar() == Some("0") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let (outcome, ()) = tokio::join!(pool.request(&context, &nap), terminate);
     assert_eq!(outcome.unwrap_err().sqlstate().unwrap().as_str(), "57P01");
     assert_eq!(scalar(&pool, "select 1").await.as_deref(), Some("1"));
 }
 
 async fn idle_connections_are_closed_after_a_while(cluster) {
-    let limits = PoolConfig { idle_timeout: Duration::from_millis(150), ..PoolConfig::default() };
+    let limits = PoolConfig { idle_timeout: Duration::from_millis(150), ..patient() };
     let pool = Pool::new(cluster.config(), limits);
     let (a, b) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
     drop((a, b));
     assert_eq!(pool.status().idle, 2);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!((pool.status().idle, pool.status().size), (0, 0));
+    let begun = std::time::Instant::now();
+    while pool.status().size > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", pool.status());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(pool.status().idle, 0);
 }
 
 async fn rows_stream_and_a_large_value_comes_in_pieces(cluster) {
@@ -343,7 +354,7 @@ async fn a_batch_larger_than_the_socket_buffers_both_ways_does_not_stall(cluster
 each_server! {
 
 async fn answers_never_reach_another_request_however_many_are_abandoned(cluster) {
-    let limits = PoolConfig { max_size: 4, statement_cache_size: 8, ..PoolConfig::default() };
+    let limits = PoolConfig { max_size: 4, statement_cache_size: 8, ..patient() };
     let pool = Pool::new(cluster.config(), limits);
     let random = |seed: u64| std::hash::BuildHasher::hash_one(&std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default(), seed);
     let one = |number: u64| {
