@@ -4,12 +4,13 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
+
+use crate::config::Keepalive;
 
 /// A unix socket, TCP, or TLS over TCP.
 pub(crate) enum Socket {
@@ -33,16 +34,22 @@ impl Socket {
         }
     }
 
-    pub(crate) async fn tcp(
-        address: std::net::SocketAddr,
-        keepalive: Option<Duration>,
-    ) -> io::Result<TcpStream> {
+    pub(crate) async fn tcp(address: std::net::SocketAddr, keepalive: Keepalive) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        if let Some(idle) = keepalive {
-            let keepalive =
-                TcpKeepalive::new().with_time(idle).with_interval(idle / 4 + Duration::from_secs(1));
-            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let socket = SockRef::from(&stream);
+        if keepalive.on {
+            let mut probes = TcpKeepalive::new().with_time(keepalive.idle);
+            if let Some(interval) = keepalive.interval {
+                probes = probes.with_interval(interval);
+            }
+            if let Some(count) = keepalive.count {
+                probes = probes.with_retries(count);
+            }
+            socket.set_tcp_keepalive(&probes)?;
+        }
+        if keepalive.unacknowledged.is_some() {
+            socket.set_tcp_user_timeout(keepalive.unacknowledged)?;
         }
         Ok(stream)
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::{
-    ChannelBinding, ConnectConfig, Host, LoadBalance, SslMode, SslNegotiation, TargetSession,
+    ChannelBinding, ConnectConfig, Host, Keepalive, LoadBalance, SslMode, SslNegotiation, TargetSession,
 };
 use crate::decode;
 use crate::error::Error;
@@ -223,7 +223,7 @@ async fn dial(
     place: &Place,
     encryption: Encryption<'_>,
     negotiation: SslNegotiation,
-    keepalive: Option<Duration>,
+    keepalive: Keepalive,
 ) -> Result<(Socket, Option<Vec<u8>>), Error> {
     let (name, address) = match place {
         Place::Unix { folder, port } => return Ok((Socket::Unix(Socket::unix(folder, *port).await?), None)),
@@ -262,7 +262,7 @@ async fn offers_tls(stream: &mut TcpStream) -> Result<bool, Error> {
 pub(crate) async fn cancel(route: &Route, process_id: i32, secret_key: i32) -> Result<(), Error> {
     within(route.timeout, async {
         let encryption = route.tls.as_ref().map_or(Encryption::None, Encryption::Required);
-        let (mut socket, _) = dial(&route.place, encryption, route.negotiation, None).await?;
+        let (mut socket, _) = dial(&route.place, encryption, route.negotiation, Keepalive::default()).await?;
         let mut request = BytesMut::new();
         frontend::cancel_request(process_id, secret_key, &mut request);
         socket.write_all(&request).await?;

@@ -228,7 +228,8 @@ async fn a_client_certificate_signs_in() {
         let (certificate, key) = (folder.join("client.crt"), folder.join("client.key"));
         let port = guarded.cluster.port;
         let text = format!(
-            "host=localhost port={port} dbname=postgres user=u_cert sslmode=require sslcert={} sslkey={}",
+            "host=localhost port={port} dbname=postgres user=u_cert sslmode=require sslcert={} sslkey={} \
+             keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=20000",
             certificate.display(),
             key.display()
         );

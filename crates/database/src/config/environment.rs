@@ -1,9 +1,9 @@
-//! The libpq environment and the password file.
+//! The libpq environment, the service file and the password file.
 
 use std::path::PathBuf;
 
-use super::Host;
 use super::parameters::Parameters;
+use super::{ConfigError, Host};
 
 const VARIABLES: &[(&str, &str)] = &[
     ("PGHOST", "host"),
@@ -30,7 +30,14 @@ const VARIABLES: &[(&str, &str)] = &[
 /// Variables of the environment that are session settings.
 const SETTINGS: &[(&str, &str)] = &[("PGTZ", "timezone"), ("PGDATESTYLE", "datestyle"), ("PGGEQO", "geqo")];
 
-pub(super) fn complete(parameters: &mut Parameters, lookup: &dyn Fn(&str) -> Option<String>) {
+/// Fills what the connection string left out: from its service, then from the environment.
+pub(super) fn complete(
+    parameters: &mut Parameters,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), ConfigError> {
+    if let Some(name) = parameters.get("service").map(str::to_owned).or_else(|| lookup("PGSERVICE")) {
+        service(parameters, &name, lookup)?;
+    }
     // A host in the string must not meet a port or an address meant for another one.
     let names_host = parameters.get("host").is_some() || parameters.get("hostaddr").is_some();
     for (variable, name) in VARIABLES {
@@ -47,6 +54,44 @@ pub(super) fn complete(parameters: &mut Parameters, lookup: &dyn Fn(&str) -> Opt
             parameters.settings.push(((*name).to_owned(), value));
         }
     }
+    Ok(())
+}
+
+/// Takes the parameters of a service from the user's `.pg_service.conf` or the system's `pg_service.conf`: sections
+/// of `name=value` lines.
+fn service(
+    parameters: &mut Parameters,
+    name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), ConfigError> {
+    let files = [
+        lookup("PGSERVICEFILE").map(PathBuf::from),
+        lookup("HOME").map(|home| PathBuf::from(home).join(".pg_service.conf")),
+        Some(
+            PathBuf::from(lookup("PGSYSCONFDIR").unwrap_or("/etc/postgresql-common".into()))
+                .join("pg_service.conf"),
+        ),
+    ];
+    for file in files.into_iter().flatten() {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let mut lines = text.lines().map(str::trim).skip_while(|line| *line != format!("[{name}]"));
+        if lines.next().is_none() {
+            continue;
+        }
+        for line in lines.take_while(|line| !line.starts_with('[')) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (key, value) = line.split_once('=').ok_or_else(|| {
+                ConfigError(format!("missing \"=\" in service \"{name}\" of {}", file.display()))
+            })?;
+            if parameters.get(key.trim()).is_none() {
+                parameters.set(key.trim(), value.trim().to_owned())?;
+            }
+        }
+        return Ok(());
+    }
+    Err(ConfigError(format!("definition of service \"{name}\" not found")))
 }
 
 /// Looks a password up in a `.pgpass` file: lines of `host:port:database:user:password`, `*` for any.

@@ -117,6 +117,33 @@ pub enum LoadBalance {
     Random,
 }
 
+/// How a dead peer is found out over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keepalive {
+    /// Whether probes are sent at all.
+    pub(crate) on: bool,
+    /// Silence before the first probe.
+    pub(crate) idle: Duration,
+    /// Time between probes; `None` is the system's.
+    pub(crate) interval: Option<Duration>,
+    /// Probes without answer before the peer is given up; `None` is the system's.
+    pub(crate) count: Option<u32>,
+    /// How long sent data may go unacknowledged; `None` is the system's.
+    pub(crate) unacknowledged: Option<Duration>,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive {
+            on: true,
+            idle: Duration::from_secs(60),
+            interval: None,
+            count: None,
+            unacknowledged: None,
+        }
+    }
+}
+
 /// Everything needed to open a connection.
 ///
 /// Made from a connection string ([`FromStr`], [`ConnectConfig::parse_with`]) or from its parts, and refined with the
@@ -140,7 +167,7 @@ pub struct ConnectConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) target: TargetSession,
     pub(crate) load_balance: LoadBalance,
-    pub(crate) keepalive: Option<Duration>,
+    pub(crate) keepalive: Keepalive,
     pub(crate) transaction_pooler: bool,
     pub(crate) max_message_size: usize,
 }
@@ -171,7 +198,7 @@ impl ConnectConfig {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             target: TargetSession::default(),
             load_balance: LoadBalance::default(),
-            keepalive: Some(Duration::from_secs(60)),
+            keepalive: Keepalive::default(),
             transaction_pooler: false,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
         }
@@ -200,7 +227,7 @@ impl ConnectConfig {
             }
             _ => keyword::parse(text)?,
         };
-        environment::complete(&mut parameters, &lookup);
+        environment::complete(&mut parameters, &lookup)?;
         parameters.resolve(&lookup)
     }
 

@@ -17,18 +17,22 @@ const KNOWN: &[&str] = &[
     "connect_timeout",
     "dbname",
     "fallback_application_name",
+    "gssdelegation",
     "gssencmode",
+    "gsslib",
     "host",
     "hostaddr",
     "keepalives",
     "keepalives_count",
     "keepalives_idle",
     "keepalives_interval",
+    "krbsrvname",
     "load_balance_hosts",
     "options",
     "passfile",
     "password",
     "port",
+    "service",
     "sslcert",
     "sslcompression",
     "sslkey",
@@ -153,15 +157,21 @@ impl Parameters {
     }
 
     fn keepalive(&self, config: &mut ConnectConfig) -> Result<(), ConfigError> {
-        if let Some(idle) = self.get("keepalives_idle") {
-            let seconds: u64 = number("keepalives_idle", idle)?;
-            if seconds > 0 {
-                config.keepalive = Some(Duration::from_secs(seconds));
-            }
+        // As in libpq, 0 is "whatever the system does".
+        let positive = |name: &str| match self.get(name) {
+            Some(text) => number::<u32>(name, text).map(|value| Some(value).filter(|value| *value > 0)),
+            None => Ok(None),
+        };
+        let keepalive = &mut config.keepalive;
+        keepalive.on = self.get("keepalives") != Some("0");
+        if let Some(seconds) = positive("keepalives_idle")? {
+            keepalive.idle = Duration::from_secs(seconds.into());
         }
-        if self.get("keepalives") == Some("0") {
-            config.keepalive = None;
-        }
+        keepalive.interval =
+            positive("keepalives_interval")?.map(|seconds| Duration::from_secs(seconds.into()));
+        keepalive.count = positive("keepalives_count")?;
+        keepalive.unacknowledged =
+            positive("tcp_user_timeout")?.map(|milliseconds| Duration::from_millis(milliseconds.into()));
         Ok(())
     }
 

@@ -136,6 +136,43 @@ fn a_password_file_is_read_when_only_its_owner_can() {
 }
 
 #[test]
+fn keepalives_are_taken_and_written_back() {
+    let text = "postgresql://u@h:5432?keepalives_idle=5&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=1500";
+    let config = parse(text);
+    let expected = Keepalive {
+        on: true,
+        idle: Duration::from_secs(5),
+        interval: Some(Duration::from_secs(2)),
+        count: Some(3),
+        unacknowledged: Some(Duration::from_millis(1500)),
+    };
+    assert_eq!(config.keepalive, expected);
+    assert_eq!(config.to_url(), text);
+    assert!(!parse("host=h keepalives=0").keepalive.on);
+}
+
+#[test]
+fn a_service_is_looked_up_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("services");
+    std::fs::write(
+        &file,
+        "[other]\nhost=no\n\n# mine\n[mine]\nhost = there\nport=7\nuser=me\n[last]\nuser=no\n",
+    )
+    .unwrap();
+    let lookup = |name: &str| match name {
+        "PGSERVICEFILE" => Some(file.display().to_string()),
+        "PGUSER" => Some("env".to_owned()),
+        _ => None,
+    };
+    let config = ConnectConfig::parse_with("service=mine port=8", lookup).unwrap();
+    assert_eq!(config.hosts(), [Host::Tcp { name: "there".into(), address: None, port: 8 }]);
+    assert_eq!(config.user(), "me");
+    let error = ConnectConfig::parse_with("service=none", lookup).unwrap_err();
+    assert_eq!(error.to_string(), "definition of service \"none\" not found");
+}
+
+#[test]
 fn the_password_is_never_displayed() {
     let config = parse("postgres://u:s3cret@h/db");
     assert_eq!(config.to_string(), "postgresql://u:***@h:5432/db");

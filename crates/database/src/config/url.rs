@@ -6,8 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::parameters::Parameters;
 use super::{
-    ChannelBinding, ConfigError, ConnectConfig, DEFAULT_CONNECT_TIMEOUT, Host, LoadBalance, SslMode,
-    SslNegotiation, SslRoots, TargetSession,
+    ChannelBinding, ConfigError, ConnectConfig, DEFAULT_CONNECT_TIMEOUT, Host, Keepalive, LoadBalance,
+    SslMode, SslNegotiation, SslRoots, TargetSession,
 };
 
 /// Parses what follows `postgresql://`.
@@ -169,10 +169,21 @@ pub(super) fn render(config: &ConnectConfig, password: Option<&str>) -> String {
     if config.connect_timeout != DEFAULT_CONNECT_TIMEOUT {
         add("connect_timeout", &config.connect_timeout.as_secs().max(1).to_string());
     }
-    match config.keepalive {
-        None => add("keepalives", "0"),
-        Some(idle) if idle.as_secs() != 60 => add("keepalives_idle", &idle.as_secs().to_string()),
-        Some(_) => {}
+    let keepalive = config.keepalive;
+    if !keepalive.on {
+        add("keepalives", "0");
+    }
+    if keepalive.idle != Keepalive::default().idle {
+        add("keepalives_idle", &keepalive.idle.as_secs().to_string());
+    }
+    if let Some(interval) = keepalive.interval {
+        add("keepalives_interval", &interval.as_secs().to_string());
+    }
+    if let Some(count) = keepalive.count {
+        add("keepalives_count", &count.to_string());
+    }
+    if let Some(limit) = keepalive.unacknowledged {
+        add("tcp_user_timeout", &limit.as_millis().to_string());
     }
     if config.transaction_pooler {
         add("pgbouncer", "true");
