@@ -45,3 +45,7 @@ bench: engine ## measure, each figure beside its limit of the same run
 .PHONY: dist
 dist: engine ## the release: one binary with engine and template inside, in dist/
 	@scripts/dist
+
+.PHONY: dist-check
+dist-check: ## start the release in a root with nothing but glibc (as root)
+	@scripts/dist-check

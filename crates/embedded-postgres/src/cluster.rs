@@ -1,6 +1,7 @@
 //! A running cluster.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     net::SocketAddr,
@@ -54,7 +55,9 @@ impl Cluster {
         create::check_format(&folder)?;
         let lock = lock(&folder)?;
         let data = folder.join("data");
-        let identity = Identity::choose(options.user.as_deref(), &data)?;
+        let named = || env::var("MONOBASE_PG_USER").ok().filter(|name| !name.is_empty());
+        let user = options.user.take().or_else(named);
+        let identity = Identity::choose(user.as_deref(), &data)?;
         let created = !data.exists();
         if !created {
             create::check_data(engine, &data)?;

@@ -17,7 +17,7 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Gives up durability for speed: for data that may be lost with the machine's power.
     pub ephemeral: bool,
-    /// Root only: the user (name, or uid, or uid:gid) that PostgreSQL runs as.
+    /// Root only: the user (name, or uid, or uid:gid) that PostgreSQL runs as; `MONOBASE_PG_USER` when not set here.
     pub user: Option<String>,
     /// What a new data directory is made from.
     pub seed: Seed,

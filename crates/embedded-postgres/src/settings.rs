@@ -122,8 +122,7 @@ hostssl  replication  all  all           scram-sha-256
 
 /// Whether parallel queries may use `/dev/shm`; containers often have 64 MB there, a bare root has none.
 fn roomy_shared_memory() -> bool {
-    statvfs(Path::new("/dev/shm"))
-        .is_ok_and(|room| room.blocks() as u64 * room.fragment_size() as u64 >= 64 << 20)
+    statvfs(Path::new("/dev/shm")).is_ok_and(|room| room.blocks() * room.fragment_size() >= 64 << 20)
         && nix::unistd::access("/dev/shm", nix::unistd::AccessFlags::W_OK).is_ok()
 }
 

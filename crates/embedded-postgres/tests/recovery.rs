@@ -1,5 +1,5 @@
 //! What is left behind and what dies: everything comes back, nothing is lost.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod support;
 

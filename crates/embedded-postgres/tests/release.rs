@@ -1,5 +1,5 @@
 //! A release: the engine and the data directory to begin with come out of the executable itself.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod support;
 

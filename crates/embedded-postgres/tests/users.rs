@@ -1,5 +1,5 @@
 //! Root's cluster runs as somebody else. All of this needs root and is skipped without.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod support;
 
