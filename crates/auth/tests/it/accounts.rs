@@ -146,3 +146,33 @@ async fn an_old_session_needs_a_nonce_for_a_new_password_where_that_is_asked_for
     let again = change(json!({"password": "secret3", "nonce": "123456"})).await;
     assert_eq!(again.json()["code"], "reauthentication_not_valid", "a nonce works once");
 }
+
+#[tokio::test]
+async fn a_user_gives_up_one_of_two_identities_but_not_the_last() {
+    let mut config = config();
+    config.security.manual_linking_enabled = true;
+    config.sms.autoconfirm = true;
+    let service = Service::start_with(config).await;
+    let session = service.sign_up("ada@example.com").await;
+    service.put("/user", json!({"phone": "15550001"})).bearer(token(&session)).send().await;
+    let user = service.get("/user").bearer(token(&session)).send().await.json();
+    let identity = |provider: &str| {
+        let identities = user["identities"].as_array().unwrap();
+        let found = identities.iter().find(|identity| identity["provider"] == provider).unwrap();
+        found["identity_id"].as_str().unwrap().to_owned()
+    };
+    let unlink = |id: String| {
+        service.request("DELETE", &format!("/user/identities/{id}")).bearer(token(&session)).newer().send()
+    };
+    assert_eq!(unlink(identity("phone")).await.shown(), "200 {}");
+    let left = service.get("/user").bearer(token(&session)).send().await.json();
+    assert_eq!(
+        (left["phone"].as_str(), left["app_metadata"]["providers"].clone()),
+        (Some(""), json!(["email"]))
+    );
+    assert_eq!(
+        unlink(identity("email")).await.shown(),
+        "422 {\"code\":\"single_identity_not_deletable\",\
+         \"message\":\"User must have at least 1 identity after unlinking\"}"
+    );
+}

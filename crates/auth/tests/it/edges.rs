@@ -176,3 +176,29 @@ async fn the_callers_address_and_agent_are_kept_with_the_session() {
         "203.0.113.9 agent/1"
     );
 }
+
+#[tokio::test]
+async fn ways_to_sign_in_that_are_switched_off_say_so() {
+    let mut config = config();
+    config.external.oauth_providers = vec!["github".into()];
+    let service = Service::start_with(config).await;
+    let shown = async |method: &str, path: &str| service.request(method, path).newer().send().await.shown();
+    assert_eq!(
+        shown("GET", "/authorize?provider=github").await,
+        r#"400 {"code":"validation_failed","message":"Unsupported provider: provider is not enabled"}"#
+    );
+    assert_eq!(
+        shown("GET", "/authorize?provider=nobody").await,
+        r#"400 {"code":"validation_failed","message":"Unsupported provider: Provider nobody could not be found"}"#
+    );
+    assert_eq!(
+        shown("POST", "/sso").await,
+        r#"404 {"code":"saml_provider_disabled","message":"SAML 2.0 is disabled"}"#
+    );
+    assert_eq!(
+        shown("POST", "/token?grant_type=web3").await,
+        r#"422 {"code":"web3_provider_disabled","message":"Web3 provider is disabled"}"#
+    );
+    let settings = service.get("/settings").send().await.json();
+    assert_eq!(settings["external"]["github"], false, "what does not work is not offered");
+}
