@@ -101,14 +101,7 @@ async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), 
         .map_err(|error| refused(error.to_string()))?;
     let login = ConnectConfig::parse_with(&environment.database_url, |name| variables.get(name))
         .map_err(|error| Error::DatabaseUrl(error.to_string()))?;
-    let signing = &environment.signing;
-    let keys = match &signing.keys {
-        Some(keys) => tokens::KeySet::from_signing_keys(keys),
-        None => Ok(tokens::KeySet::empty()),
-    };
-    let keys = keys
-        .and_then(|keys| keys.with_secret(&signing.secret, signing.key_id.as_deref()))
-        .map_err(|error| refused(error.to_string()))?;
+    let keys = environment.signing.key_set().map_err(|error| refused(error.to_string()))?;
     let limits = PoolConfig {
         name: "auth",
         max_size: environment.pool_size.unwrap_or(crate::settings::auth::POOL_SIZE),
