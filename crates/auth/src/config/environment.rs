@@ -462,6 +462,20 @@ mod tests {
     }
 
     #[test]
+    fn the_secret_signs_unless_there_are_keys_of_which_one_must_sign() {
+        let alone = read(&[("GOTRUE_JWT_KEY_ID", "one")]).unwrap().signing.key_set().unwrap();
+        assert_eq!(alone.signing_key().and_then(Key::kid), Some("one"));
+        let without_operation = r#"[{"kty":"oct","k":"c2VjcmV0","kid":"two","alg":"HS256"}]"#;
+        let error = read(&[("GOTRUE_JWT_KEYS", without_operation)]).unwrap().signing.key_set().unwrap_err();
+        assert_eq!(error.to_string(), "GOTRUE_JWT_KEYS: no signing key detected");
+        let unknown = read(&[("GOTRUE_JWT_VALIDMETHODS", "HS256,ROT13")]).unwrap().signing.key_set();
+        assert_eq!(
+            unknown.unwrap_err().to_string(),
+            "GOTRUE_JWT_VALIDMETHODS: \"ROT13\" is not an algorithm"
+        );
+    }
+
+    #[test]
     fn secrets_are_not_debug_printed() {
         let env = read(&[("GOTRUE_JWT_SECRET", "hush-hush")]).unwrap();
         assert!(!format!("{:?}", env.signing).contains("hush"));
