@@ -38,7 +38,7 @@ pub(crate) fn parts(error: &database::Error, authenticated: bool) -> Parts {
 
 fn reported(report: &DbError, authenticated: bool) -> Parts {
     if report.code == "PGRST" {
-        return raised(report).unwrap_or_else(|parts| parts);
+        return *raised(report).unwrap_or_else(|malformed| malformed);
     }
     let status = status(report.code.as_str(), &report.message, authenticated);
     let mut parts = Parts::new(status.unwrap_or(500), report.code.as_str(), report.message.as_str())
@@ -86,11 +86,10 @@ fn status(code: &str, message: &str, authenticated: bool) -> Option<u16> {
 }
 
 /// `RAISE SQLSTATE 'PGRST'`: the message is the body, the detail is status and headers.
-fn raised(report: &DbError) -> Result<Parts, Parts> {
+fn raised(report: &DbError) -> Result<Box<Parts>, Box<Parts>> {
     let malformed = |details: String, hint: &str| {
-        Parts::new(500, "PGRST121", "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error")
-            .details(details)
-            .hint(hint)
+        let message = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error";
+        Box::new(Parts::new(500, "PGRST121", message).details(details).hint(hint))
     };
     const MESSAGE: &str = "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: \
                            'details', 'hint'.";
@@ -120,7 +119,7 @@ fn raised(report: &DbError) -> Result<Parts, Parts> {
     for (name, value) in headers {
         parts = parts.header(name, value.as_str().ok_or_else(bad_detail)?);
     }
-    Ok(parts)
+    Ok(Box::new(parts))
 }
 
 fn object(text: &str) -> Option<Map<String, Value>> {

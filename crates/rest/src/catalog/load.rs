@@ -327,7 +327,7 @@ fn shown_keys(
             for (key, kind) in parts.get(&table).map_or(&[][..], Vec::as_slice) {
                 let key_columns =
                     if *kind == KeyKind::Referenced { &key.target_columns } else { &key.columns };
-                let all: Option<Vec<(Arc<str>, Vec<Arc<str>>)>> = key_columns
+                let all: Option<Vec<_>> = key_columns
                     .iter()
                     .map(|(number, name)| {
                         let by = of_view.get(&(table, *number))?;

@@ -24,7 +24,7 @@ pub use tree::ReadNode;
 #[derive(Debug)]
 pub enum Plan<'a> {
     /// Read a relation.
-    Read(ReadPlan<'a>),
+    Read(Box<ReadPlan<'a>>),
     /// Change a relation, and read what was changed.
     Mutate(Box<MutateReadPlan<'a>>),
     /// Call a function, and read what it returned.
@@ -99,7 +99,7 @@ pub fn plan<'a>(request: &'a Request, catalog: &'a Catalog, config: &'a Config) 
             let tree = read::tree(request, catalog, config, &request.schema, &request.resource)?;
             let (body, media) = negotiate::body(request, catalog, config, &request.resource, &tree)?;
             strict(request)?;
-            Ok(Plan::Read(ReadPlan { tree, body, media, head: action == Action::Read { head: true } }))
+            Ok(Plan::Read(Box::new(ReadPlan { tree, body, media, head: action == Action::Read { head: true } })))
         }
     }
 }
