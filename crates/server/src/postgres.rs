@@ -14,6 +14,9 @@ use crate::{Error, Progress, Step};
 /// Shown in `pg_stat_activity`.
 const APPLICATION: &str = "monobase";
 
+/// How often a free port may be taken by somebody else between its choice and PostgreSQL's bind.
+const PORT_RACES: usize = 5;
+
 /// A database that answers, and what is needed to sign in to it.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -81,7 +84,7 @@ impl Postgres {
             ephemeral: config.ephemeral,
             ..Options::new(folder)
         };
-        let cluster = Cluster::start(&engine, options).await?;
+        let cluster = start_cluster(&engine, options).await?;
         Ok(Self {
             admin: cluster.connect_config(SUPERUSER).with_application_name(APPLICATION),
             password: config.database_password.expose().to_owned(),
@@ -187,4 +190,24 @@ fn extensions(engine: &Engine) -> Result<Option<(String, String)>, Error> {
         }
     }
     failure.map_or(Ok(None), Err)
+}
+
+/// Starts PostgreSQL. When any port would do and the chosen one was taken in the meantime, another one is chosen.
+async fn start_cluster(engine: &Engine, options: Options) -> Result<Cluster, embedded_postgres::Error> {
+    let any_port = options.tcp.is_some_and(|address| address.port() == 0);
+    let mut races = 0;
+    loop {
+        match Cluster::start(engine, options.clone()).await {
+            // PostgreSQL's own words; it has no other way to say it.
+            Err(embedded_postgres::Error::StartFailed(reason))
+                if any_port
+                    && races < PORT_RACES
+                    && reason.contains("could not create any TCP/IP sockets") =>
+            {
+                races += 1;
+                tracing::info!(races, "the free port was taken meanwhile, choosing another one");
+            }
+            outcome => return outcome,
+        }
+    }
 }
