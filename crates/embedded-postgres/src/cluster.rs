@@ -28,7 +28,7 @@ use crate::{
 pub struct Cluster {
     // Dropped in this order: the lock is given back when PostgreSQL is gone.
     supervisor: Supervisor,
-    _lock: File,
+    _lock: Lock,
     folder: PathBuf,
     socket: PathBuf,
     port: u16,
@@ -171,8 +171,22 @@ fn make_folder(wanted: &Path) -> Result<PathBuf, Error> {
     fs::canonicalize(wanted).map_err(make)
 }
 
+/// The held lock of a cluster's folder.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is being spawned at this moment has a copy of the descriptor until it
+        // runs its program, and with it the lock.
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "the lock is given back when this process ends");
+        }
+    }
+}
+
 /// Takes the folder's lock, which the kernel gives back however we end, and notes down who holds it.
-fn lock(folder: &Path) -> Result<File, Error> {
+fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join("lock");
     let io = |error| Error::io("cannot lock", &path, error);
     let mut file = OpenOptions::new()
@@ -197,5 +211,5 @@ fn lock(folder: &Path) -> Result<File, Error> {
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(io)?;
-    Ok(file)
+    Ok(Lock(file))
 }
