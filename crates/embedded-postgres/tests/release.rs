@@ -37,13 +37,13 @@ async fn release(folder: &Path) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn first_start() {
     let Some(executable) = std::env::var_os("RELEASE") else { return };
-    let folder = scratch();
     let began = Instant::now();
     let engine = Engine::locate(EngineSource::Payload(executable.into())).unwrap_or_else(|error| {
         println!("\nanswer {error}");
         std::process::exit(0)
     });
     let located = began.elapsed();
+    let folder = scratch();
     let cluster = Cluster::start(&engine, Options::new(folder.path())).await.unwrap();
     eprintln!("located in {located:?}, started in {:?}", began.elapsed() - located);
     println!("\nanswer {} {}", psql(&cluster, "select n from kept").unwrap(), engine.folder().display());
