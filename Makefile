@@ -18,18 +18,24 @@ help: ## this list
 engine: ## fetch and assemble the PostgreSQL engine for development
 	@scripts/engine
 
+.PHONY: needs
+needs:
+	@scripts/need cc=gcc
+	@command -v cargo >/dev/null || { echo 'error: cargo is missing' >&2; echo 'hint: install Rust with rustup' >&2; exit 1; }
+	@command -v npm >/dev/null || { echo 'error: npm is missing' >&2; echo 'hint: install Node.js 20 or later, with npm' >&2; exit 1; }
+
 .PHONY: build
 build: ## compile everything once: the binary and all tests
 	@scripts/timed-build $(PROFILE)
 
 .PHONY: start
-start: engine ## build, then run the whole backend in the foreground (Ctrl-C stops it)
+start: needs engine ## build, then run the whole backend in the foreground (Ctrl-C stops it)
 	@cargo build --profile $(PROFILE) -p monobase
 	@mkdir -p $(PROJECT)
 	@cd $(PROJECT) && exec $(BINARY) start
 
 .PHONY: test
-test: ## everything that must hold: format, unit, integration and black-box tests
+test: needs ## everything that must hold: format, unit, integration and black-box tests
 	@scripts/test $(PROFILE)
 
 .PHONY: lint
@@ -39,11 +45,11 @@ lint: ## format, clippy, and cargo-deny when it is installed
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo 'cargo-deny is not installed: licences and advisories were not checked'; fi
 
 .PHONY: bench
-bench: engine ## measure, each figure beside its limit of the same run
+bench: needs engine ## measure, each figure beside its limit of the same run
 	@scripts/bench
 
 .PHONY: dist
-dist: engine ## the release: one binary with engine and template inside, in dist/
+dist: needs engine ## the release: one binary with engine and template inside, in dist/
 	@scripts/dist
 
 .PHONY: dist-check
