@@ -20,6 +20,8 @@ mod location;
 mod origin;
 mod paths;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod secret;
 mod services;
 mod show;

@@ -7,6 +7,8 @@ mod memory;
 mod output;
 mod panic;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod settings;
 mod terminal;
 
