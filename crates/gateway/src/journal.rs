@@ -199,7 +199,10 @@ fn line_writer() -> Option<SyncSender<String>> {
 }
 
 fn named_headers(headers: &HeaderMap) -> Vec<(&'static str, HeaderValue)> {
-    NAMED_HEADERS.iter().filter_map(|(header, name)| Some((*name, without_secrets(header, headers.get(header)?)))).collect()
+    NAMED_HEADERS
+        .iter()
+        .filter_map(|(header, name)| Some((*name, without_secrets(header, headers.get(header)?))))
+        .collect()
 }
 
 /// The page that a request came from may carry a token in its query: only the page itself is told.

@@ -99,7 +99,12 @@ pub fn plan<'a>(request: &'a Request, catalog: &'a Catalog, config: &'a Config) 
             let tree = read::tree(request, catalog, config, &request.schema, &request.resource)?;
             let (body, media) = negotiate::body(request, catalog, config, &request.resource, &tree)?;
             strict(request)?;
-            Ok(Plan::Read(Box::new(ReadPlan { tree, body, media, head: action == Action::Read { head: true } })))
+            Ok(Plan::Read(Box::new(ReadPlan {
+                tree,
+                body,
+                media,
+                head: action == Action::Read { head: true },
+            })))
         }
     }
 }
