@@ -30,7 +30,7 @@ fn is_allowed(url: &str, config: &Config) -> bool {
         return false;
     }
     let Some(target) = GoUrl::parse(url) else { return false };
-    if GoUrl::parse(&config.site_url).is_some_and(|site| site.hostname() == target.hostname()) {
+    if GoUrl::parse(&config.site_url).is_some_and(|site| is_same_place(&site, &target)) {
         return true;
     }
     let host = target.hostname();
@@ -42,6 +42,11 @@ fn is_allowed(url: &str, config: &Config) -> bool {
         return address.to_canonical().is_loopback();
     }
     config.uri_allow_list.iter().any(|pattern| glob::matches(pattern, url))
+}
+
+/// The same host; where the site has none (`myapp:/start`), the same scheme, or every address without a host would do.
+fn is_same_place(site: &GoUrl, target: &GoUrl) -> bool {
+    site.hostname() == target.hostname() && (!site.hostname().is_empty() || site.scheme() == target.scheme())
 }
 
 /// The external URL, or the forwarded host if links may carry it.
@@ -73,6 +78,22 @@ mod tests {
         assert!(!allowed("https://example.com/"));
         assert!(!allowed("https://app.example.com.evil.io/"));
         assert!(!allowed("https://app.example.com@evil.io/"));
+    }
+
+    #[test]
+    fn a_host_that_browsers_read_otherwise_is_not_allowed() {
+        assert!(!allowed(r"https://evil.io\@app.example.com/"));
+        assert!(!allowed(r"https://evil\@a.preview.dev/"));
+        assert!(!allowed(r"https:\\evil.io\@app.example.com/"));
+    }
+
+    #[test]
+    fn a_site_without_a_host_allows_its_own_scheme_only() {
+        let config = Config { site_url: "myapp:/start".into(), ..Config::default() };
+        assert!(is_allowed("myapp:/elsewhere", &config));
+        for url in ["https:evil.io", "///evil.io", r"/\evil.io", "javascript:alert(1)"] {
+            assert!(!is_allowed(url, &config), "{url}");
+        }
     }
 
     #[test]
