@@ -73,6 +73,9 @@ struct Checked {
     aud: String,
 }
 
+/// How often a sign-up is tried that loses to others with the same contact.
+const MOST_TRIES: u32 = 3;
+
 /// Signs somebody up.
 pub(crate) async fn sign_up(
     state: &State,
@@ -82,7 +85,9 @@ pub(crate) async fn sign_up(
 ) -> Result<Outcome> {
     let new = check(state, registration, aud)?;
     let mut hash = None;
+    let mut tries = 0;
     loop {
+        tries += 1;
         let existing = find(state, &new).await.step("Database error finding user")?;
         // Hashed in either case: how long it takes must not tell whether there is such a user.
         if hash.is_none() {
@@ -92,7 +97,8 @@ pub(crate) async fn sign_up(
         let password_hash = hash.clone().unwrap_or_default();
         match register(state, request, &new, existing, password_hash).await {
             // Somebody else signed up with the same contact in this moment: now there is a user.
-            Err(error) if was_new && is_duplicate_user(&error) => continue,
+            // Not for ever: a user of another audience has the contact, too, and is never found.
+            Err(error) if was_new && tries < MOST_TRIES && is_duplicate_user(&error) => continue,
             result => return result,
         }
     }

@@ -256,3 +256,17 @@ async fn an_instance_may_have_closed_its_doors() {
         r#"422 {"code":"signup_disabled","message":"Signups not allowed for this instance"}"#
     );
 }
+
+#[tokio::test]
+async fn an_address_that_another_audience_has_is_refused_at_once() {
+    let service = Service::start().await;
+    service.sign_up("ada@example.com").await;
+    let body = json!({"email": "ada@example.com", "password": "secret2"});
+    let began = std::time::Instant::now();
+    let answer = service.post("/signup", body).header("x-jwt-aud", "elsewhere").newer().send().await;
+    assert_eq!(
+        answer.shown(),
+        r#"500 {"code":"unexpected_failure","message":"Database error saving new user"}"#
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "it must not try for ever");
+}
