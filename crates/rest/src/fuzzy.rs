@@ -9,6 +9,8 @@ const LEAST: f64 = 0.33;
 const SHORT_LIST: usize = 50;
 /// More names than this are not searched: a suggestion is a courtesy, not worth much time.
 const MOST_NAMES: usize = 20_000;
+/// Nor are names for longer ones than this, which nobody meant: a client may send megabytes.
+const LONGEST_WANTED: usize = 1024;
 
 /// The name that was most likely meant.
 pub(crate) fn best<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Option<&'n str> {
@@ -35,10 +37,13 @@ fn grams(text: &str, size: usize) -> HashMap<Vec<char>, i32> {
 }
 
 fn norm(grams: &HashMap<Vec<char>, i32>) -> f64 {
-    f64::from(grams.values().map(|count| count * count).sum::<i32>()).sqrt()
+    grams.values().map(|count| f64::from(*count).powi(2)).sum::<f64>().sqrt()
 }
 
 fn search<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Vec<(f64, &'n str)> {
+    if wanted.len() > LONGEST_WANTED {
+        return Vec::new();
+    }
     let wanted = wanted.to_lowercase();
     let mut names: Vec<(String, &'n str)> =
         names.take(MOST_NAMES).map(|name| (name.to_lowercase(), name)).collect();
@@ -111,5 +116,11 @@ mod tests {
         assert_eq!(best(names.into_iter(), "role"), Some("roles"));
         assert_eq!(best(names.into_iter(), "noclosealternative"), None);
         assert_eq!(best_inexact(names.into_iter(), "actors"), None);
+    }
+
+    #[test]
+    fn endless_names_are_not_searched_for() {
+        assert_eq!(best(["films"].into_iter(), &"films".repeat(1 << 20)), None);
+        assert_eq!(best(["films"].into_iter(), &"film ".repeat(200)), None);
     }
 }
