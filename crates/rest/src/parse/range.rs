@@ -77,8 +77,9 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Anything larger is beyond what PostgreSQL counts.
-    Some(text.parse().unwrap_or(if text.starts_with('-') { i128::MIN / 4 } else { i128::MAX / 4 }))
+    // Anything larger is beyond what PostgreSQL counts, and sums of it must not overflow.
+    let number = text.parse().unwrap_or(if text.starts_with('-') { i128::MIN } else { i128::MAX });
+    Some(number.clamp(i128::MIN / 4, i128::MAX / 4))
 }
 
 /// The `Range` header: `first-last` or `first-`. Anything else means every row.
@@ -112,6 +113,18 @@ mod tests {
         assert_eq!(from_header(Some("5-")).ok(), Some(RowRange { lower: 5, upper: None }));
         assert_eq!(from_header(Some("items=0-9")).ok(), Some(RowRange::ALL));
         assert!(from_header(Some("2-1")).is_err());
+    }
+
+    #[test]
+    fn no_number_is_too_large_to_count_with() {
+        for text in [i128::MAX.to_string(), i128::MIN.to_string(), "9".repeat(60)] {
+            let number = integer(&text);
+            assert!(number.is_some());
+            let range = RowRange { lower: 0, upper: number };
+            assert_eq!(range.limit(), number.map(|upper| upper + 1));
+            let range = RowRange::with_limit(number.unwrap_or(0), number.unwrap_or(0));
+            assert_eq!(range.limit(), number);
+        }
     }
 
     #[test]
