@@ -1,6 +1,6 @@
 //! The query string: which parameter is what, and the order in which they are read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::ast::{Filter, Logic, OrderTerm, Path, SelectItem};
 use super::range::{self, RowRange};
@@ -51,6 +51,9 @@ enum Kind {
     Reserved,
     Filter,
 }
+
+/// A `limit` or `offset`: whether it is there, and whether it is a number.
+type Given = Option<Option<i128>>;
 
 fn kind(key: &str) -> Kind {
     match key.rsplit('.').next().unwrap_or(key) {
@@ -117,23 +120,30 @@ impl Query {
         self.filters.iter().filter(|(path, _)| path.is_empty()).map(|(_, filter)| filter)
     }
 
-    fn read_ranges(&mut self, limits: Vec<(&str, &str)>, offsets: Vec<(&str, &str)>) -> Result<(), Error> {
-        if limits.is_empty() && offsets.is_empty() {
-            return Ok(());
-        }
+    fn read_ranges<'q>(
+        &mut self,
+        limits: Vec<(&'q str, &'q str)>,
+        offsets: Vec<(&'q str, &'q str)>,
+    ) -> Result<(), Error> {
+        let stem = |key: &'q str| key.rsplit_once('.').map_or("", |(stem, _)| stem);
         // Of repeated keys the last wins, and `a.offset` belongs to `a.limit`.
-        let stem = |key: &str| key.rsplit_once('.').map_or(String::new(), |(stem, _)| stem.to_owned());
-        let mut stems: Vec<String> = Vec::new();
-        for (key, _) in limits.iter().chain(&offsets) {
-            if !stems.contains(&stem(key)) {
-                stems.push(stem(key));
-            }
+        let mut windows: Vec<(&'q str, Given, Given)> = Vec::new();
+        let mut places: HashMap<&'q str, usize> = HashMap::new();
+        let mut place = |windows: &mut Vec<(&'q str, Given, Given)>, key: &'q str| {
+            *places.entry(stem(key)).or_insert_with(|| {
+                windows.push((stem(key), None, None));
+                windows.len() - 1
+            })
+        };
+        for (key, value) in limits {
+            let at = place(&mut windows, key);
+            windows[at].1 = Some(range::integer(value));
         }
-        for name in stems {
-            let last = |list: &[(&str, &str)]| {
-                list.iter().rev().find(|(key, _)| stem(key) == name).map(|(_, value)| range::integer(value))
-            };
-            let (limit, offset) = (last(&limits), last(&offsets));
+        for (key, value) in offsets {
+            let at = place(&mut windows, key);
+            windows[at].2 = Some(range::integer(value));
+        }
+        for (name, limit, offset) in windows {
             let from = offset.map(|offset| offset.map_or(RowRange::ALL, RowRange::from_offset));
             let range = match (limit, from) {
                 // Beside an offset, a limit that is no number counts as zero.
@@ -146,7 +156,7 @@ impl Query {
             if name.is_empty() {
                 self.root_range = Some(range);
             } else {
-                let (mut path, last) = tree_path(&name)?;
+                let (mut path, last) = tree_path(name)?;
                 path.push(last.name);
                 self.ranges.push((path, range));
             }
@@ -261,5 +271,27 @@ fn encode_into(bytes: &[u8], text: &mut String) {
                 escape(byte, text);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_of_windows_cost_no_more_than_their_number() {
+        let raw: Vec<String> = (0..20_000).map(|at| format!("a{at}.limit={at}")).collect();
+        let began = std::time::Instant::now();
+        let query = Query::parse(&raw.join("&"), false);
+        assert_eq!(query.map(|query| query.ranges.len()).unwrap_or_default(), 20_000);
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn of_repeated_windows_the_last_counts_and_the_first_names_the_place() {
+        let query = Query::parse("b.limit=1&a.offset=3&b.limit=2&b.offset=7", false).unwrap_or_default();
+        let of = |name: &str, range| (vec![name.to_owned()], range);
+        let expected = [of("b", RowRange::with_limit(7, 2)), of("a", RowRange::from_offset(3))];
+        assert_eq!(query.ranges, expected);
     }
 }
