@@ -25,6 +25,10 @@ use crate::service::{Rest, State};
 use crate::sql;
 use crate::timing::{Stage, Timing};
 
+/// PostgreSQL takes no larger message, so nothing longer is worth the memory. The front door is stricter, but a service
+/// alone has none.
+const LARGEST_BODY: usize = 1 << 30;
+
 /// Answers any request.
 pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
     let state = rest.shared.state.load_full();
@@ -72,7 +76,7 @@ async fn respond(
     let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
     let body = match parts.method {
         Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE => Bytes::new(),
-        _ => axum::body::to_bytes(body, usize::MAX)
+        _ => axum::body::to_bytes(body, LARGEST_BODY)
             .await
             .map_err(|error| Error::InvalidBody(format!("The body could not be read: {error}")))?,
     };
