@@ -71,11 +71,19 @@ impl Peer {
             .map_or(self.address, |address: IpAddr| address.to_canonical())
     }
 
-    /// Whether a request came straight from this machine, not through a proxy on it.
+    /// Whether a request came straight from this machine, not through a proxy on it: each of these headers betrays one.
     pub(crate) fn is_local(&self, headers: &HeaderMap) -> bool {
-        self.address.is_loopback()
-            && !headers.contains_key(&FORWARDED_FOR)
-            && !headers.contains_key("forwarded")
+        const OF_PROXIES: [&str; 8] = [
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "forwarded",
+            "via",
+            "cf-connecting-ip",
+        ];
+        self.address.is_loopback() && !OF_PROXIES.iter().any(|name| headers.contains_key(*name))
     }
 }
 
@@ -291,7 +299,10 @@ mod tests {
         let peer = Peer::new("127.0.0.1".parse().unwrap(), 54321, &Trusted::Private);
         let mut headers = HeaderMap::new();
         assert!(peer.is_local(&headers));
-        headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
-        assert!(!peer.is_local(&headers));
+        for name in ["x-forwarded-for", "x-real-ip", "x-forwarded-proto", "via"] {
+            headers.clear();
+            headers.insert(name, HeaderValue::from_static("127.0.0.1"));
+            assert!(!peer.is_local(&headers), "{name}");
+        }
     }
 }
