@@ -152,7 +152,7 @@ fn initdb(engine: &Engine, options: &Options, work: &Path, identity: &Identity) 
 /// Writes our configuration into a data directory; at every start, because options and versions change.
 pub(crate) fn configure(options: &Options, data: &Path, identity: &Identity) -> Result<(), Error> {
     let main = data.join("postgresql.conf");
-    let text = match fs::read_to_string(&main) {
+    let text = match tree::read_own(&main) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Error::io("cannot read", main, error)),

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, lchown},
     path::Path,
 };
@@ -59,6 +59,15 @@ pub(crate) fn make_durable(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::io("cannot sync", path, error))
 }
 
+/// Reads a file of the data directory, but no link. PostgreSQL's user owns that directory, and we may be root: what a
+/// link there points to could be a secret, which would end up in a file of PostgreSQL's user.
+pub(crate) fn read_own(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let no_link = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+    OpenOptions::new().read(true).custom_flags(no_link).open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Writes a file that only its owner may read, as a whole or not at all.
 pub(crate) fn write_private(path: &Path, content: &str, owner: Option<&Identity>) -> Result<(), Error> {
     let write = |error| Error::io("cannot write", path, error);
@@ -79,4 +88,20 @@ pub(crate) fn write_private(path: &Path, content: &str, owner: Option<&Identity>
 
 fn read(folder: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     fs::read_dir(folder).and_then(Iterator::collect).map_err(|error| Error::io("cannot read", folder, error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_data_directory_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, link) = (folder.path().join("secret"), folder.path().join("postgresql.conf"));
+        fs::write(&secret, "root's").unwrap();
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        assert_eq!(read_own(&secret).unwrap(), "root's");
+        assert!(read_own(&link).is_err());
+    }
 }
