@@ -168,7 +168,7 @@ impl Cluster {
             .and_then(|text| text.lines().next().map(str::to_owned));
         if let Some(pid) = pid {
             // SIGQUIT: immediate shutdown, no checkpoint.
-            let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+            Command::new("kill").args(["-QUIT", &pid]).status().unwrap();
         }
         let _ = self.child.wait();
     }
