@@ -16,6 +16,8 @@ mod connection;
 mod decode;
 mod der;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod ident;
 mod listen;
 pub mod migrate;

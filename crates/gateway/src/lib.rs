@@ -14,6 +14,8 @@ mod cors;
 mod door;
 mod error;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod identity;
 mod journal;
