@@ -9,6 +9,7 @@ use embedded_postgres::{Cluster, Engine, EngineSource, Options, SUPERUSER, State
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::first_start::Place;
 use crate::{Error, Progress, Step};
 
 /// Shown in `pg_stat_activity`.
@@ -143,6 +144,16 @@ impl Postgres {
         match &self.kind {
             Kind::Embedded { cluster, .. } => cluster.created(),
             Kind::External { .. } => false,
+        }
+    }
+
+    /// Which database this is, for the mark of its first start.
+    pub(crate) fn place(&self) -> Place {
+        match &self.kind {
+            Kind::Embedded { ephemeral: None, .. } => Place::Embedded,
+            Kind::Embedded { ephemeral: Some(_), .. } => Place::Ephemeral,
+            // Written without its password.
+            Kind::External { .. } => Place::Outside(self.admin.to_string()),
         }
     }
 

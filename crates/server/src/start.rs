@@ -158,7 +158,7 @@ impl Starting {
             self.watch = Some(tokio::spawn(suspend(self.door.clone(), state)));
         }
         self.addresses.database = postgres.tcp();
-        let first = FirstStart::of(&self.config.paths.state);
+        let first = FirstStart::of(&self.config.paths.state, &postgres.place());
         if postgres.created() {
             first.begin()?;
         }
