@@ -52,6 +52,23 @@ fn mint(state: &State, address: &str, flow: Flow<'_>) -> (String, String) {
     (code, hash)
 }
 
+/// Mails a fresh code for the user's own address; returns the hash to store of it.
+async fn mail_code(
+    state: &State,
+    request: &RequestContext,
+    user: &User,
+    kind: MessageKind,
+    flow: Flow<'_>,
+    failure: &'static str,
+) -> Result<String> {
+    let address = &user.email;
+    let (code, hash) = mint(state, address, flow);
+    mail::permit(state, address)?;
+    let mail = Outgoing { kind, to: address, code: &code, token_hash: &hash };
+    mail::send(state, request, user, mail, failure).await?;
+    Ok(hash)
+}
+
 /// Asks a new user to confirm the address.
 pub(crate) async fn send_confirmation(
     db: &mut Connection,
@@ -62,22 +79,11 @@ pub(crate) async fn send_confirmation(
 ) -> Result<()> {
     const FAILURE: &str = "Error sending confirmation email";
     not_too_often(state, user.confirmation_sent_at)?;
-    let address = user.email.clone();
-    let (code, hash) = mint(state, &address, flow);
-    mail::permit(state, &address)?;
-    let kind = MessageKind::Confirmation;
-    mail::send(
-        state,
-        request,
-        user,
-        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
-        FAILURE,
-    )
-    .await?;
-    user.tokens.confirmation = hash;
+    user.tokens.confirmation =
+        mail_code(state, request, user, MessageKind::Confirmation, flow, FAILURE).await?;
     user.confirmation_sent_at = Some(Timestamp::now());
     users::update(db, user, &[Column::ConfirmationToken, Column::ConfirmationSentAt]).await.step(FAILURE)?;
-    store(db, user, &address, Kind::Confirmation).await.step(FAILURE)
+    store(db, user, &user.email, Kind::Confirmation).await.step(FAILURE)
 }
 
 /// Invites somebody. Invitations may follow each other without a pause.
@@ -88,18 +94,14 @@ pub(crate) async fn send_invite(
     user: &mut User,
 ) -> Result<()> {
     const FAILURE: &str = "Error inviting user";
-    let address = user.email.clone();
-    let (code, hash) = mint(state, &address, None);
-    mail::permit(state, &address)?;
-    let invite = Outgoing { kind: MessageKind::Invite, to: &address, code: &code, token_hash: &hash };
-    mail::send(state, request, user, invite, "Error sending invite email").await?;
-    user.tokens.confirmation = hash;
+    user.tokens.confirmation =
+        mail_code(state, request, user, MessageKind::Invite, None, "Error sending invite email").await?;
     let now = Timestamp::now();
     user.invited_at = Some(now);
     user.confirmation_sent_at = Some(now);
     let columns = [Column::ConfirmationToken, Column::ConfirmationSentAt, Column::InvitedAt];
     users::update(db, user, &columns).await.step(FAILURE)?;
-    store(db, user, &address, Kind::Confirmation).await.step(FAILURE)
+    store(db, user, &user.email, Kind::Confirmation).await.step(FAILURE)
 }
 
 /// Sends a link to set a new password, or one that signs in: they share the token and its pause.
@@ -116,21 +118,10 @@ pub(crate) async fn send_recovery(
         _ => "Error sending recovery email",
     };
     not_too_often(state, user.recovery_sent_at)?;
-    let address = user.email.clone();
-    let (code, hash) = mint(state, &address, flow);
-    mail::permit(state, &address)?;
-    mail::send(
-        state,
-        request,
-        user,
-        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
-        failure,
-    )
-    .await?;
-    user.tokens.recovery = hash;
+    user.tokens.recovery = mail_code(state, request, user, kind, flow, failure).await?;
     user.recovery_sent_at = Some(Timestamp::now());
     users::update(db, user, &[Column::RecoveryToken, Column::RecoverySentAt]).await.step(failure)?;
-    store(db, user, &address, Kind::Recovery).await.step(failure)
+    store(db, user, &user.email, Kind::Recovery).await.step(failure)
 }
 
 /// Sends a nonce to somebody who is signed in.
@@ -142,23 +133,12 @@ pub(crate) async fn send_reauthentication(
 ) -> Result<()> {
     const FAILURE: &str = "Error sending reauthentication email";
     not_too_often(state, user.reauthentication_sent_at)?;
-    let address = user.email.clone();
-    let (code, hash) = mint(state, &address, None);
-    mail::permit(state, &address)?;
-    let kind = MessageKind::Reauthentication;
-    mail::send(
-        state,
-        request,
-        user,
-        Outgoing { kind, to: &address, code: &code, token_hash: &hash },
-        FAILURE,
-    )
-    .await?;
-    user.tokens.reauthentication = hash;
+    user.tokens.reauthentication =
+        mail_code(state, request, user, MessageKind::Reauthentication, None, FAILURE).await?;
     user.reauthentication_sent_at = Some(Timestamp::now());
     let columns = [Column::ReauthenticationToken, Column::ReauthenticationSentAt];
     users::update(db, user, &columns).await.step(FAILURE)?;
-    store(db, user, &address, Kind::Reauthentication).await.step(FAILURE)
+    store(db, user, &user.email, Kind::Reauthentication).await.step(FAILURE)
 }
 
 /// Asks the new address, and the present one if changes are to be secure, to agree to a change.
