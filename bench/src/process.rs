@@ -1,6 +1,7 @@
 //! CPU time and memory of a process and of its children, read from /proc.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -55,4 +56,22 @@ fn field_kib(file: &str, name: &str) -> Result<u64> {
     let line =
         text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
     Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+}
+
+/// The postmaster below a backend.
+pub(crate) fn postmaster(root: u32) -> Result<u32> {
+    descendants(root)?
+        .into_iter()
+        .find(|pid| {
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program.ends_with("postgres"))
+        })
+        .context("no postgres below the server")
+}
+
+/// A folder as PostgreSQL knows it: it may be one of the descriptors that it inherited.
+pub(crate) fn folder_of(pid: u32, name: &str) -> Result<PathBuf> {
+    match name.strip_prefix("/proc/self/") {
+        Some(rest) => Ok(fs::read_link(format!("/proc/{pid}/{rest}"))?),
+        None => Ok(PathBuf::from(name)),
+    }
 }

@@ -148,7 +148,9 @@ async fn socket(backend: &Backend) -> Result<(String, u16)> {
             &[],
         )
         .await?;
-    Ok((row.get(0)?, row.get::<String>(1)?.parse()?))
+    let folder: String = row.get(0)?;
+    let folder = crate::process::folder_of(crate::process::postmaster(backend.pid())?, &folder)?;
+    Ok((folder.display().to_string(), row.get::<String>(1)?.parse()?))
 }
 
 /// What REST sends for one such request: a second REST server, alone, behind a recording proxy.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use database::{ConnectConfig, Connection};
 
 use crate::Arguments;
 use crate::backend::Backend;
-use crate::process::descendants;
+use crate::process::{folder_of, postmaster};
 use crate::table::{head, line, median, note};
 
 pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
@@ -52,30 +52,39 @@ impl Engine {
         let mut connection = backend.connect("postgres").await?;
         let row = connection.query_one("select current_setting('data_directory')", &[]).await?;
         let data: String = row.get(0)?;
-        let postgres = descendants(backend.pid())?
-            .into_iter()
-            .filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok())
-            .find(|program| program.ends_with("postgres"))
-            .context("no postgres below the server")?;
-        Ok(Self { postgres, data: PathBuf::from(data) })
+        let pid = postmaster(backend.pid())?;
+        let postgres = std::fs::read_link(format!("/proc/{pid}/exe"))?;
+        Ok(Self { postgres, data: folder_of(pid, &data)? })
     }
 
     /// From the spawn of the bare engine to the first connection.
     async fn start_alone(&self) -> Result<Duration> {
-        let sockets = tempfile::tempdir_in("/tmp")?;
+        // A copy, because the folders above the original are closed to PostgreSQL's user.
+        let folder = tempfile::tempdir_in("/tmp")?;
+        let data = folder.path().join("data");
         let owner = std::fs::metadata(&self.data)?;
-        std::os::unix::fs::chown(sockets.path(), Some(owner.uid()), Some(owner.gid()))?;
+        std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid()))?;
+        if !Command::new("cp").arg("-a").arg(&self.data).arg(&data).status()?.success() {
+            bail!("the data directory could not be copied");
+        }
         let began = Instant::now();
         let mut command = Command::new(&self.postgres);
-        command.arg("-D").arg(&self.data).args(["-c", "listen_addresses="]).arg("-k").arg(sockets.path());
+        command.arg("-D").arg(&data).args(["-c", "listen_addresses="]).arg("-k").arg(folder.path());
         if nix::unistd::geteuid().is_root() {
             command.uid(owner.uid()).gid(owner.gid());
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let config: ConnectConfig = connect_string(sockets.path()).parse()?;
+        let config: ConnectConfig = connect_string(folder.path()).parse()?;
         let took = loop {
-            if Connection::connect(&config).await.is_ok() {
-                break began.elapsed();
+            match Connection::connect(&config).await {
+                Ok(_) => break began.elapsed(),
+                // Whoever refuses us is up; only "the database system is starting up" is not.
+                Err(error) if error.sqlstate().is_some_and(|state| state.as_str() != "57P03") => break began.elapsed(),
+                Err(error) if began.elapsed() > Duration::from_secs(20) => {
+                    child.kill()?;
+                    bail!("postgres alone does not answer: {error}");
+                }
+                Err(_) => {}
             }
             if let Some(status) = child.try_wait()? {
                 bail!("postgres alone ended with {status}");
