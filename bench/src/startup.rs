@@ -79,7 +79,9 @@ impl Engine {
             match Connection::connect(&config).await {
                 Ok(_) => break began.elapsed(),
                 // Whoever refuses us is up; only "the database system is starting up" is not.
-                Err(error) if error.sqlstate().is_some_and(|state| state.as_str() != "57P03") => break began.elapsed(),
+                Err(error) if error.sqlstate().is_some_and(|state| state.as_str() != "57P03") => {
+                    break began.elapsed();
+                }
                 Err(error) if began.elapsed() > Duration::from_secs(20) => {
                     child.kill()?;
                     bail!("postgres alone does not answer: {error}");

@@ -230,6 +230,17 @@ impl Error {
         matches!(self, Self::NoCatalog) || matches!(self, Self::Database { .. } if self.parts().status == 503)
     }
 
+    /// Whether the request names something that the catalogue does not have, which a reload may change.
+    pub(crate) fn names_something_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRelationship { .. }
+                | Self::NoFunction { .. }
+                | Self::NoColumn { .. }
+                | Self::NoTable { .. }
+        )
+    }
+
     pub(crate) fn parts(&self) -> Parts {
         let token = |status, code, message: &str, details: Option<String>| {
             let escaped = Value::from(message).to_string();

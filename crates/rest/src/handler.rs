@@ -64,7 +64,7 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
 
 async fn respond(
     rest: &Rest,
-    state: &State,
+    state: &Arc<State>,
     parts: &http::request::Parts,
     body: Body,
     timing: &mut Timing,
@@ -73,19 +73,42 @@ async fn respond(
     let verified = parts.extensions.get::<Arc<Verified>>().cloned();
     let caller = identity::identify(&parts.headers, verified, state.keys.as_ref(), &state.policy, config)?;
     timing.mark(Stage::Jwt);
-    let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
+    if state.catalog.is_none() {
+        return Err(Error::NoCatalog);
+    }
     let body = match parts.method {
         Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE => Bytes::new(),
         _ => axum::body::to_bytes(body, LARGEST_BODY)
             .await
             .map_err(|error| Error::InvalidBody(format!("The body could not be read: {error}")))?,
     };
+    match serve(rest, state, parts, &caller, body.clone(), timing).await {
+        // Raised before anything was executed, so nothing happens twice.
+        Err(error) if error.names_something_unknown() => match rest.shared.newer_than(state).await {
+            Some(newer) => serve(rest, &newer, parts, &caller, body, timing).await,
+            None => Err(error),
+        },
+        answer => answer,
+    }
+}
+
+/// Parses, plans, executes and responds with one state of what is known.
+async fn serve(
+    rest: &Rest,
+    state: &State,
+    parts: &http::request::Parts,
+    caller: &Caller,
+    body: Bytes,
+    timing: &mut Timing,
+) -> Result<Response<Body>, Error> {
+    let config = &state.config;
+    let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
     let prefer = request::preferences(&parts.headers, config, &catalog.timezones);
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
     let request = Request::parse(&parts.method, path, query, &parts.headers, body, prefer, config)?;
     timing.mark(Stage::Parse);
-    let job = Job { rest, state, catalog: &catalog, parts, caller: &caller, request: &request };
+    let job = Job { rest, state, catalog: &catalog, parts, caller, request: &request };
     match request.action {
         Action::RootInfo => Ok(respond::root_methods()),
         Action::RelationInfo => respond::relation_methods(&request, &catalog),

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use database::Pool;
 use tokens::{KeyRing, Policy};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, load, settings};
@@ -82,6 +82,9 @@ pub(crate) struct Shared {
     /// When the next attempt to load is made, for `Retry-After`.
     retry_after: AtomicU64,
     reloads: mpsc::Sender<Reload>,
+    /// How many reloads were asked for, and how many of them the last load covers.
+    asked: AtomicU64,
+    covered: watch::Sender<u64>,
     /// How many loads of the catalogue succeeded, and how many failed.
     loaded: AtomicU64,
     failed: AtomicU64,
@@ -90,7 +93,24 @@ pub(crate) struct Shared {
 impl Shared {
     /// Asks for a reload. Nothing need be done when the queue is full, see [`Rest::start`].
     fn wake(&self, what: Reload) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
         let _ = self.reloads.try_send(what);
+    }
+
+    /// What is known now, if that is not `known` any more: a request that named something unknown may have come in the
+    /// moment between a change of the schema and the end of the reload that it causes. Waits for a notification that
+    /// is on its way, and for the reload if there is one; both within bounds.
+    pub(crate) async fn newer_than(&self, known: &Arc<State>) -> Option<Arc<State>> {
+        if known.config.channel_enabled {
+            tokio::time::sleep(NOTIFICATION_DELAY).await;
+        }
+        let asked = self.asked.load(Ordering::Acquire);
+        let mut covered = self.covered.subscribe();
+        // Late or never: the answer is then what it would have been.
+        let _ =
+            tokio::time::timeout(LONGEST_RELOAD_WAIT, covered.wait_for(|covered| *covered >= asked)).await;
+        let state = self.state.load_full();
+        (!Arc::ptr_eq(&state, known)).then_some(state)
     }
 
     /// A request found the database away, and nobody listens for when it is back.
@@ -99,8 +119,13 @@ impl Shared {
     }
 }
 
-/// Bursts of notifications (a migration sends one for each statement) become one reload.
+/// Bursts of notifications (a migration sends one for each statement) become few reloads: from the beginning of one to
+/// the beginning of the next passes at least this long. The first one begins at once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long after a commit its notification may reach us.
+const NOTIFICATION_DELAY: Duration = Duration::from_millis(25);
+/// How long a request for something unknown waits for a reload that is under way.
+const LONGEST_RELOAD_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: u64 = 32;
 
 impl Rest {
@@ -117,6 +142,8 @@ impl Rest {
             state: ArcSwap::from_pointee(State::new(config.clone(), None, keys)),
             retry_after: AtomicU64::new(1),
             reloads,
+            asked: AtomicU64::new(0),
+            covered: watch::Sender::new(0),
             loaded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             base: config,
@@ -192,12 +219,15 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
     let mut wanted = Reload::Schema;
     loop {
         let mut pause = 1;
-        loop {
+        let began = loop {
             // Gone when nobody is left to be served.
             let Some(shared) = service.upgrade() else { return };
+            let began = tokio::time::Instant::now();
+            let covers = shared.asked.load(Ordering::Acquire);
             let Err(error) = reload(&shared, wanted).await else {
                 shared.retry_after.store(1, Ordering::Relaxed);
-                break;
+                shared.covered.send_replace(covers);
+                break began;
             };
             shared.failed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("pgrst_schema_cache_loads_total", "status" => "FAIL").increment(1);
@@ -206,10 +236,10 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
             drop(shared);
             tokio::time::sleep(Duration::from_secs(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        };
         let Some(next) = queue.recv().await else { return };
         wanted = next;
-        tokio::time::sleep(DEBOUNCE).await;
+        tokio::time::sleep_until(began + DEBOUNCE).await;
         while let Ok(more) = queue.try_recv() {
             if more == Reload::Schema {
                 wanted = more;
