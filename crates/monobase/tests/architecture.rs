@@ -115,3 +115,34 @@ fn services_contain_no_ddl() {
         }
     }
 }
+
+/// Where the links of a Markdown page lead, without those to other hosts and to places in the page itself.
+fn links(page: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(page).unwrap();
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|link| !link.is_empty() && !link.contains("://"))
+        .map(|link| page.parent().unwrap().join(link))
+        .collect()
+}
+
+#[test]
+fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
+    let root = crates_folder().parent().unwrap().to_owned();
+    let mut pages: Vec<_> = ["docs", "docs/reference", "."]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    let listed = links(&root.join("docs/SUMMARY.md"));
+    for page in &pages {
+        let in_the_book = page.starts_with(root.join("docs")) && !page.ends_with("SUMMARY.md");
+        assert!(!in_the_book || listed.contains(page), "{} is not in the summary", page.display());
+        for link in links(page) {
+            assert!(link.exists(), "{}: {} is not there", page.display(), link.display());
+        }
+    }
+}
