@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::config::ConnectConfig;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -43,6 +45,7 @@ pub struct Listener {
     channels: Vec<String>,
     connection: Option<Connection>,
     pause: Duration,
+    connected: watch::Sender<bool>,
 }
 
 impl Listener {
@@ -51,7 +54,18 @@ impl Listener {
     pub async fn connect(config: ConnectConfig, channels: &[&str]) -> Result<Self, Error> {
         let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
         let connection = listen(&config, &channels).await?;
-        Ok(Listener { config, channels, connection: Some(connection), pause: FIRST_PAUSE })
+        Ok(Listener {
+            config,
+            channels,
+            connection: Some(connection),
+            pause: FIRST_PAUSE,
+            connected: watch::Sender::new(true),
+        })
+    }
+
+    /// Whether there is a connection at the moment.
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
     }
 
     /// Waits for the next event. Lost connections are made anew, with growing pauses, for as long as it takes.
@@ -66,6 +80,7 @@ impl Listener {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         self.pause = FIRST_PAUSE;
+                        self.connected.send_replace(true);
                         return Event::Reconnected;
                     }
                     Err(error) => {
@@ -88,6 +103,7 @@ impl Listener {
             };
             tracing::warn!(error = %lost, "lost the connection that listens for notifications");
             self.connection = None;
+            self.connected.send_replace(false);
         }
     }
 }

@@ -97,6 +97,8 @@ pub struct PoolStatus {
     pub idle: usize,
     /// Callers that wait.
     pub waiting: usize,
+    /// How many callers were refused because no connection came free in time.
+    pub timeouts: u64,
     /// Connections opened so far.
     pub connects: u64,
     /// Statements found prepared so far.

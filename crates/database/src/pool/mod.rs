@@ -41,6 +41,7 @@ struct Inner {
     closed: AtomicBool,
     size: Arc<AtomicUsize>,
     waiting: AtomicUsize,
+    timeouts: AtomicU64,
     connects: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -111,6 +112,7 @@ impl Pool {
                 closed: AtomicBool::new(false),
                 size: Arc::new(AtomicUsize::new(0)),
                 waiting: AtomicUsize::new(0),
+                timeouts: AtomicU64::new(0),
                 connects: AtomicU64::new(0),
                 hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
@@ -227,6 +229,7 @@ impl Pool {
             size: inner.size.load(Ordering::Relaxed),
             idle: inner.idle().len(),
             waiting: inner.waiting.load(Ordering::Relaxed),
+            timeouts: inner.timeouts.load(Ordering::Relaxed),
             connects: inner.connects.load(Ordering::Relaxed),
             cache_hits: inner.hits.load(Ordering::Relaxed),
             cache_misses: inner.misses.load(Ordering::Relaxed),
@@ -280,12 +283,16 @@ impl Inner {
         let refused = Error::PoolTimeout { limit, max_size: self.limits.max_size };
         let waiting = Waiting::begin(self);
         if waiting.before >= self.limits.max_waiting {
+            self.timeouts.fetch_add(1, Ordering::Relaxed);
             return Err(refused);
         }
         match tokio::time::timeout(limit, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Error::PoolClosed),
-            Err(_) => Err(refused),
+            Err(_) => {
+                self.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(refused)
+            }
         }
     }
 
