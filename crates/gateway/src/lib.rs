@@ -32,5 +32,5 @@ pub use door::{Exchange, Gateway, Mount, Surroundings};
 pub use forward::Peer;
 pub use health::{Health, Report, State};
 pub use identity::{Consumer, Roles};
-pub use listener::{Handler, serve};
+pub use listener::{Accept, Handler, serve};
 pub use routes::Service;

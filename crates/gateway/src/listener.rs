@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -23,6 +24,49 @@ use crate::connection::{Activity, Guarded, InProgress};
 
 /// How long a failing `accept` (no file descriptors left) rests before the next try.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Where connections come from.
+pub trait Accept: Send {
+    /// One connection.
+    type Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Its own address.
+    fn local(&self) -> io::Result<SocketAddr>;
+
+    /// The next connection and who made it.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Socket, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Socket = TcpStream;
+
+    fn local(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, peer) = self.accept().await?;
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+        Ok((socket, peer))
+    }
+}
+
+/// Who connects through a socket in the file system is on this machine, and has no address.
+const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+impl Accept for UnixListener {
+    type Socket = UnixStream;
+
+    fn local(&self) -> io::Result<SocketAddr> {
+        Ok(HERE)
+    }
+
+    async fn next(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        Ok((self.accept().await?.0, HERE))
+    }
+}
 
 /// What answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
@@ -46,14 +90,14 @@ pub trait Handler: Send + Sync + 'static {
 ///
 /// New connections are refused from the moment of the stop on; idle ones are closed; those with a request finish it.
 /// What is not finished after `drain` is cut. The future ends when no connection is left.
-pub async fn serve<H: Handler>(
-    listener: TcpListener,
+pub async fn serve<L: Accept, H: Handler>(
+    listener: L,
     handler: Arc<H>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     drain: Duration,
 ) -> io::Result<()> {
-    let local = listener.local_addr()?;
+    let local = listener.local()?;
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let limits = Arc::new(limits);
     let mut connections = JoinSet::new();
@@ -94,27 +138,24 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Accept>(
+    listener: &L,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(L::Socket, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     // The semaphore is never closed, so the permit always comes.
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, peer) = listener.accept().await?;
+    let (socket, peer) = listener.next().await?;
     Ok((socket, peer, slot))
 }
 
-async fn connection<H: Handler>(
-    socket: TcpStream,
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Handler>(
+    socket: S,
     peer: SocketAddr,
     local: SocketAddr,
     handler: Arc<H>,
     limits: Arc<Limits>,
     mut stop: watch::Receiver<bool>,
 ) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
-    }
     let known = handler.connected(peer, local);
     let activity = Activity::new();
     let io = TokioIo::new(Guarded::new(socket, activity.clone(), &limits));

@@ -24,6 +24,7 @@ pub mod sql;
 mod sqlstate;
 mod timing;
 
+pub use admin::{Entrance, Surroundings};
 pub use config::{Config, ConfigError};
 pub use error::Error;
 pub use service::Rest;

@@ -12,8 +12,9 @@ use tokens::{KeyRing, Policy};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::admin::{self, Surroundings};
 use crate::catalog::{Catalog, load, settings};
-use crate::{Config, admin, handler};
+use crate::{Config, handler};
 
 /// What requests are answered with. Never changed; a reload makes a new one.
 pub(crate) struct State {
@@ -88,6 +89,8 @@ pub(crate) struct Shared {
     /// How many loads of the catalogue succeeded, and how many failed.
     loaded: AtomicU64,
     failed: AtomicU64,
+    /// How long the last load took, in microseconds.
+    load_time: AtomicU64,
 }
 
 impl Shared {
@@ -146,6 +149,7 @@ impl Rest {
             covered: watch::Sender::new(0),
             loaded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            load_time: AtomicU64::new(0),
             base: config,
         });
         let task = tokio::spawn(keep_loaded(Arc::downgrade(&shared), queue));
@@ -157,9 +161,9 @@ impl Rest {
         Router::new().fallback(handler::answer).with_state(self.clone())
     }
 
-    /// The admin endpoints, for a listener of their own: `/live`, `/ready`, `/metrics`.
-    pub fn admin_router(&self) -> Router {
-        admin::router(self.clone())
+    /// The admin endpoints, for a listener of their own: `/live`, `/ready`, `/schema_cache`, `/metrics`.
+    pub fn admin_router(&self, surroundings: Surroundings) -> Router {
+        admin::router(self.clone(), surroundings)
     }
 
     /// Reads configuration and catalogue again. Returns at once; what is loaded serves until the new is there.
@@ -192,11 +196,13 @@ impl Rest {
     }
 
     /// How many loads of the catalogue succeeded, and how many failed.
-    pub(crate) fn loads(&self) -> [(&'static str, u64); 2] {
-        [
-            ("SUCCESS", self.shared.loaded.load(Ordering::Relaxed)),
-            ("FAIL", self.shared.failed.load(Ordering::Relaxed)),
-        ]
+    pub(crate) fn loads(&self) -> [u64; 2] {
+        [&self.shared.loaded, &self.shared.failed].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// How long the last load of the catalogue took.
+    pub(crate) fn load_time(&self) -> Duration {
+        Duration::from_micros(self.shared.load_time.load(Ordering::Relaxed))
     }
 
     /// Stops the background work.
@@ -262,7 +268,9 @@ async fn reload(shared: &Shared, what: Reload) -> Result<(), load::LoadError> {
     drop(connection);
     let keys = changed_keys(&config, &before);
     if let (Some(catalog), Reload::Schema) = (&catalog, what) {
-        let seconds = began.elapsed().as_secs_f64();
+        let took = began.elapsed();
+        let seconds = took.as_secs_f64();
+        shared.load_time.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         shared.loaded.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("pgrst_schema_cache_loads_total", "status" => "SUCCESS").increment(1);
         metrics::gauge!("pgrst_schema_cache_query_time_seconds").set(seconds);

@@ -1,10 +1,13 @@
 //! Sockets that clients reach us by.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::Error;
 
@@ -40,6 +43,44 @@ fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Binds a socket in the file system that those whom `mode` allows can connect to. What a server that is gone left behind
+/// is replaced; one that still answers is not.
+pub(crate) fn bind_unix(path: &Path, mode: u32, what: &'static str) -> Result<UnixListener, Error> {
+    try_bind_unix(path, mode).map_err(|source| Error::Listen {
+        what,
+        address: path.display().to_string(),
+        source,
+    })
+}
+
+fn try_bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(_) => {}
+    }
+    // Nobody can connect before the mode is set: until then the socket has another name.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let listener = std::os::unix::net::UnixListener::bind(&beside)?;
+    let placed =
+        fs::set_permissions(&beside, Permissions::from_mode(mode)).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = placed {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -55,5 +96,25 @@ mod tests {
             format!("port {} is taken, so the API cannot listen on {address}", address.port())
         );
         assert!(error.hint().unwrap().contains("--port 0"));
+    }
+
+    #[tokio::test]
+    async fn a_socket_gets_its_mode_and_replaces_only_what_is_dead() {
+        let folder = std::env::temp_dir().join(format!("monobase-listen-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("rest.sock");
+        let first = bind_unix(&path, 0o600, "the service").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let Err(Error::Listen { source, .. }) = bind_unix(&path, 0o600, "the service") else {
+            panic!("bound twice")
+        };
+        assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind_unix(&path, 0o666, "the service").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        fs::write(folder.join("file"), "precious").unwrap();
+        assert!(bind_unix(&folder.join("file"), 0o600, "the service").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use database::{ConnectConfig, ListenEvent, Listener};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What happens on a channel.
@@ -19,7 +20,10 @@ pub(crate) type Told = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
 /// Owns the connection and the task that reads it.
 #[derive(Debug)]
-pub(crate) struct Notifications(JoinHandle<()>);
+pub(crate) struct Notifications {
+    task: JoinHandle<()>,
+    connected: watch::Receiver<bool>,
+}
 
 impl Notifications {
     /// Connects; from the return on no notification is missed.
@@ -30,7 +34,8 @@ impl Notifications {
         let channels: Vec<&str> =
             subscriptions.iter().map(|subscription| subscription.channel.as_str()).collect();
         let mut listener = Listener::connect(config, &channels).await?;
-        Ok(Self(tokio::spawn(async move {
+        let connected = listener.connected();
+        let task = tokio::spawn(async move {
             loop {
                 let event = listener.recv().await;
                 for subscription in &subscriptions {
@@ -45,13 +50,19 @@ impl Notifications {
                     }
                 }
             }
-        })))
+        });
+        Ok(Self { task, connected })
+    }
+
+    /// Whether there is a connection at the moment.
+    pub(crate) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
     }
 }
 
 impl Drop for Notifications {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -1,6 +1,7 @@
 //! One service alone, as the original program runs: at the root path, from its own environment names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,34 +65,38 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
 async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), Error> {
     let refused = |error: rest::ConfigError| Error::Settings { service: "rest", reason: error.to_string() };
     let settings = rest::Config::from_env(variables.0.iter().cloned()).map_err(refused)?;
-    if let Some(path) = &settings.unix_socket {
-        return Err(Error::Settings {
-            service: "rest",
-            reason: format!("server-unix-socket ({}) is not supported yet", path.display()),
-        });
-    }
     let login = settings.connect().map_err(refused)?;
     let ring = settings.keys().map_err(refused)?.map(KeyRing::new);
     let address = postgrest_address(&settings.host, settings.port)?;
+    let socket = settings.unix_socket.clone().map(|path| (path, settings.unix_socket_mode));
     let admin = settings.admin_port.map(|port| postgrest_address(&settings.admin_host, port)).transpose()?;
     let channel = settings.channel_enabled.then(|| settings.channel.clone());
     let pool = Pool::new(login.clone(), settings.pool());
     running.pools.push(pool.clone());
     let rest = rest::Rest::start(settings, pool, ring);
-    let bound = open(running, address, rest.router(), DRAIN, "PGRST_SERVER_PORT")?;
-    running.addresses.api = Some(bound);
-    if let Some(admin) = admin {
-        open(running, admin, rest.admin_router(), DRAIN, "PGRST_ADMIN_SERVER_PORT")?;
-    }
-    if let Some(channel) = channel {
+    running.services.push(Box::pin(rest.clone().stop()));
+    let entrance = match socket {
+        Some((path, mode)) => {
+            let listener = listen::bind_unix(&path, mode, "the service")?;
+            serve_router(running, listener, rest.router(), DRAIN);
+            running.services.push(Box::pin(remove(path.clone())));
+            rest::Entrance::Unix(path)
+        }
+        None => {
+            let bound = open(running, address, rest.router(), DRAIN, "PGRST_SERVER_PORT")?;
+            running.addresses.api = Some(bound);
+            rest::Entrance::Tcp(bound)
+        }
+    };
+    let listening = channel.map(|channel| {
         let reloaded = rest.clone();
-        subscribe(
-            running,
-            login,
-            Subscription { channel, told: Box::new(move |payload| reloaded.notified(payload)) },
-        );
+        let told = Box::new(move |payload: Option<&str>| reloaded.notified(payload));
+        subscribe(running, login, Subscription { channel, told })
+    });
+    if let Some(admin) = admin {
+        let router = rest.admin_router(rest::Surroundings { entrance, listening });
+        open(running, admin, router, DRAIN, "PGRST_ADMIN_SERVER_PORT")?;
     }
-    running.services.push(Box::pin(rest.stop()));
     Ok(())
 }
 
@@ -135,15 +140,39 @@ fn open(
 ) -> Result<SocketAddr, Error> {
     let listener = listen::bind(address, "the service", setting)?;
     let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+    serve_router(running, listener, router, drain);
+    Ok(bound)
+}
+
+fn serve_router(
+    running: &mut Running,
+    listener: impl gateway::Accept + Sync + 'static,
+    router: Router,
+    drain: Duration,
+) {
     let limits = gateway::Limits::default();
     let handler = Arc::new(gateway::Alone::new(router, limits.body_timeout));
     let serving = gateway::serve(listener, handler, limits, running.close.subscribe(), drain);
     running.listeners.push(tokio::spawn(serving));
-    Ok(bound)
 }
 
-/// Listens as soon as the database answers. Until then the service says for itself that it has no database.
-fn subscribe(running: &mut Running, login: ConnectConfig, subscription: Subscription) {
+/// Takes a socket away when nobody serves it any more.
+async fn remove(socket: PathBuf) {
+    if let Err(error) = tokio::fs::remove_file(&socket).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, socket = %socket.display(), "cannot remove the socket");
+    }
+}
+
+/// Listens as soon as the database answers. Until then the service says for itself that it has no database. Tells whether
+/// it listens at the moment.
+fn subscribe(
+    running: &mut Running,
+    login: ConnectConfig,
+    subscription: Subscription,
+) -> watch::Receiver<bool> {
+    let (listening, state) = watch::channel(false);
     let waiting = tokio::spawn(async move {
         let told = Arc::new(subscription.told);
         let mut pause = Duration::from_millis(250);
@@ -157,8 +186,14 @@ fn subscribe(running: &mut Running, login: ConnectConfig, subscription: Subscrip
                 Ok(notifications) => {
                     // What was announced before we listened was missed.
                     told(None);
-                    std::future::pending::<()>().await;
-                    drop(notifications);
+                    let mut connected = notifications.connected();
+                    loop {
+                        listening.send_replace(*connected.borrow_and_update());
+                        if connected.changed().await.is_err() {
+                            break;
+                        }
+                    }
+                    listening.send_replace(false);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot listen for notifications yet");
@@ -172,6 +207,7 @@ fn subscribe(running: &mut Running, login: ConnectConfig, subscription: Subscrip
         waiting.abort();
         let _ = waiting.await;
     }));
+    state
 }
 
 fn nothing(signals: Signals) -> Running {

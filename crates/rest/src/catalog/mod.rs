@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+mod dump;
 pub mod load;
 pub mod relationships;
 pub mod routines;
@@ -12,6 +13,7 @@ pub mod settings;
 pub mod tables;
 pub mod view_keys;
 
+pub(crate) use dump::json;
 pub use relationships::{Cardinality, Junction, Link, Relationship};
 pub use routines::{Parameter, ReturnType, Routine, Volatility};
 pub use tables::{Column, Table};
