@@ -218,6 +218,10 @@ impl ConnectConfig {
     /// comes from the libpq environment (`PGHOST`, `PGPASSWORD`, `PGSSLMODE` …), looked up through `lookup`.
     pub fn parse_with(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let text = text.trim();
+        // A zero byte would end a field of the startup message early, and what follows would be read as others.
+        if text.contains('\0') {
+            return Err(ConfigError("the connection string contains a zero byte".into()));
+        }
         let mut parameters = match text.split_once("://") {
             Some(("postgres" | "postgresql", rest)) => url::parse(rest)?,
             Some((scheme, _)) if !scheme.contains(['=', ' ']) => {

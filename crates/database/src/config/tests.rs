@@ -55,6 +55,14 @@ fn the_keyword_form_quotes_and_escapes() {
 }
 
 #[test]
+fn a_zero_byte_is_refused_in_both_forms() {
+    for text in ["user=a\0database\0b", "setting.x=\0", "postgres://a\0@h/db"] {
+        let error = ConnectConfig::parse_with(text, |_| None).unwrap_err();
+        assert_eq!(error.to_string(), "the connection string contains a zero byte");
+    }
+}
+
+#[test]
 fn a_raw_at_sign_in_a_password_is_forgiven() {
     assert_eq!(parse("postgres://u:p@ss@h/db").password(), Some("p@ss"));
 }
