@@ -162,12 +162,7 @@ impl Job<'_> {
         planned: Option<sql::StatementText<'w>>,
         media: &MediaType,
     ) -> Work<'w> {
-        Work {
-            pre_request: self.state.pre_request.as_deref(),
-            main,
-            planned,
-            explains: matches!(media, MediaType::Plan(_)),
-        }
+        Work { pre_request: self.state.pre_request.as_deref(), main, planned, explains: is_plan(media) }
     }
 
     async fn read(&self, plan: &ReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
@@ -190,14 +185,9 @@ impl Job<'_> {
         } else {
             execute::read(pool, &context, &work, check).await?
         };
-        timing.mark(Stage::Transaction);
-        let response = if work.explains {
-            Ok(respond::explained(self.request, outcome, &plan.media))
-        } else {
+        self.finish(outcome, &plan.media, timing, |outcome| {
             respond::read(self.request, outcome, flow, &plan.media, max_rows)
-        };
-        timing.mark(Stage::Response);
-        response
+        })
     }
 
     async fn change(&self, plan: &MutateReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
@@ -220,14 +210,9 @@ impl Job<'_> {
             at_most(outcome, max)
         })
         .await?;
-        timing.mark(Stage::Transaction);
-        let response = if work.explains {
-            Ok(respond::explained(self.request, outcome, &plan.media))
-        } else {
+        self.finish(outcome, &plan.media, timing, |outcome| {
             respond::change(self.request, self.catalog, outcome, &plan.media)
-        };
-        timing.mark(Stage::Response);
-        response
+        })
     }
 
     async fn call(&self, plan: &CallReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
@@ -247,11 +232,24 @@ impl Job<'_> {
             at_most(outcome, max)
         })
         .await?;
-        timing.mark(Stage::Transaction);
-        let response = if work.explains {
-            Ok(respond::explained(self.request, outcome, &plan.media))
-        } else {
+        self.finish(outcome, &plan.media, timing, |outcome| {
             respond::call(self.request, plan.routine, outcome, &plan.media)
+        })
+    }
+
+    /// The end of every request that ran a statement: the plan if that was asked for, or what `respond` makes of it.
+    fn finish(
+        &self,
+        outcome: Outcome,
+        media: &MediaType,
+        timing: &mut Timing,
+        respond: impl FnOnce(Outcome) -> Result<Response<Body>, Error>,
+    ) -> Result<Response<Body>, Error> {
+        timing.mark(Stage::Transaction);
+        let response = if is_plan(media) {
+            Ok(respond::explained(self.request, outcome, media))
+        } else {
+            respond(outcome)
         };
         timing.mark(Stage::Response);
         response
