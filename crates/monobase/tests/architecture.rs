@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: &[&str] = &["gateway", "rest", "auth"];
+const SERVICES: &[&str] = &["gateway", "rest", "auth", "storage", "imgproxy", "realtime", "inbox"];
 
 fn crates_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

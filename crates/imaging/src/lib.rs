@@ -1,0 +1,1 @@
+//! Decode, transform and encode images: a pure library, no HTTP, no database.

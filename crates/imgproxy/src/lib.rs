@@ -1,0 +1,1 @@
+//! The imgproxy URL interface: signatures, sources and presets over `imaging`.

@@ -1,0 +1,1 @@
+//! The development mail catcher: SMTP in, a page and an API out.

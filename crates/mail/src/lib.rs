@@ -1,0 +1,1 @@
+//! Mail: templates, messages and their delivery by SMTP.

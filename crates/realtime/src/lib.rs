@@ -1,0 +1,1 @@
+//! Websocket channels: broadcast, presence and database changes.

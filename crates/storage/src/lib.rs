@@ -1,0 +1,1 @@
+//! Buckets and objects over HTTP, resumable uploads and S3.
