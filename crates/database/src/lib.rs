@@ -23,6 +23,7 @@ mod listen;
 pub mod migrate;
 mod pool;
 mod pooler;
+pub mod replication;
 mod request;
 mod result;
 mod socket;
