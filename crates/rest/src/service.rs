@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use database::Pool;
+use database::{Connection, Pool};
 use tokens::{KeyRing, Policy};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -223,17 +223,23 @@ impl Rest {
 /// Loads the catalogue at first, and again whenever asked to. The old one serves until the new one is there.
 async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
     let mut wanted = Reload::Schema;
+    let mut retired = Retired::default();
     loop {
+        retired.free().await;
         let mut pause = 1;
         let began = loop {
             // Gone when nobody is left to be served.
             let Some(shared) = service.upgrade() else { return };
             let began = tokio::time::Instant::now();
             let covers = shared.asked.load(Ordering::Acquire);
-            let Err(error) = reload(&shared, wanted).await else {
-                shared.retry_after.store(1, Ordering::Relaxed);
-                shared.covered.send_replace(covers);
-                break began;
+            let error = match reload(&shared, wanted).await {
+                Ok(before) => {
+                    shared.retry_after.store(1, Ordering::Relaxed);
+                    shared.covered.send_replace(covers);
+                    retired.0 = Some(before);
+                    break began;
+                }
+                Err(error) => error,
             };
             shared.failed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("pgrst_schema_cache_loads_total", "status" => "FAIL").increment(1);
@@ -243,7 +249,13 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
             tokio::time::sleep(Duration::from_secs(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
-        let Some(next) = queue.recv().await else { return };
+        let next = loop {
+            tokio::select! {
+                next = queue.recv() => break next,
+                () = retired.expire() => {}
+            }
+        };
+        let Some(next) = next else { return };
         wanted = next;
         tokio::time::sleep_until(began + DEBOUNCE).await;
         while let Ok(more) = queue.try_recv() {
@@ -254,14 +266,44 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
     }
 }
 
-async fn reload(shared: &Shared, what: Reload) -> Result<(), load::LoadError> {
+/// What served until a reload. To free a large catalogue takes a while, which no request should have to: it is kept here
+/// until the requests that began with it have ended, or another reload begins.
+#[derive(Default)]
+struct Retired(Option<Arc<State>>);
+
+/// How long requests take that began with what has been replaced. Longer ones free it themselves.
+const RETIREMENT: Duration = Duration::from_secs(2);
+
+impl Retired {
+    /// Frees it, apart from the threads that serve.
+    async fn free(&mut self) {
+        if let Some(state) = self.0.take() {
+            // It ends by itself; when the process does, there is nothing to free.
+            let _ = tokio::task::spawn_blocking(move || drop(state)).await;
+        }
+    }
+
+    /// Frees it in time. Never ends if there is nothing.
+    async fn expire(&mut self) {
+        if self.0.is_none() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(RETIREMENT).await;
+        self.free().await;
+    }
+}
+
+/// Loads anew and swaps in what was loaded. Returns what served until then.
+async fn reload(shared: &Shared, what: Reload) -> Result<Arc<State>, load::LoadError> {
     let began = std::time::Instant::now();
-    let mut connection = shared.pool.acquire().await?;
+    // A connection of its own: those of the pool are for requests. What the server remembers of ten thousand tables goes
+    // with it, too.
+    let mut connection = Connection::connect(shared.pool.config()).await?;
     let config = settings::load(&mut connection, &shared.base).await?;
     let before = shared.state.load_full();
     let catalog =
         if what == Reload::Schema || before.catalog.is_none() || config.schemas != before.config.schemas {
-            Some(Arc::new(load::load(&mut connection, &config).await?))
+            Some(Arc::new(load::load(&mut connection, &config, before.catalog.as_ref()).await?))
         } else {
             before.catalog.clone()
         };
@@ -276,8 +318,7 @@ async fn reload(shared: &Shared, what: Reload) -> Result<(), load::LoadError> {
         metrics::gauge!("pgrst_schema_cache_query_time_seconds").set(seconds);
         tracing::info!(seconds, catalog = catalog.summary(), "the catalogue is loaded");
     }
-    shared.state.store(Arc::new(State::new(config, catalog, keys)));
-    Ok(())
+    Ok(shared.state.swap(Arc::new(State::new(config, catalog, keys))))
 }
 
 /// The keys after a reload: others only if the database names another secret.

@@ -54,7 +54,7 @@ pub(crate) fn json(catalog: &Catalog) -> Value {
         "dbRoutines": routines,
         "dbRepresentations": representations,
         "dbMediaHandlers": handlers,
-        "dbTimezones": catalog.timezones,
+        "dbTimezones": *catalog.timezones,
     })
 }
 
@@ -74,8 +74,8 @@ fn table(table: &Table) -> Value {
                 "colType": column.data_type,
                 "colNominalType": column.nominal_type,
                 "colMaxLen": column.max_length,
-                "colDefault": column.default,
-                "colEnum": column.labels,
+                "colDefault": column.default.as_deref(),
+                "colEnum": &*column.labels,
             });
             (column.name.to_string(), shown)
         })

@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+mod derive;
 mod dump;
 pub mod load;
 pub mod relationships;
 pub mod routines;
+mod rows;
 pub mod settings;
 pub mod tables;
 pub mod view_keys;
@@ -78,7 +80,9 @@ pub struct Catalog {
     /// Media handlers by target (`None` for any relation) and media type.
     pub handlers: HashMap<(Option<QualifiedName>, MediaType), Handler>,
     /// The names of time zones.
-    pub timezones: HashSet<Box<str>>,
+    pub timezones: Arc<HashSet<Box<str>>>,
+    /// When the database server was started, as it says: what only changes with the server is kept until then.
+    pub server: Box<str>,
 }
 
 impl Catalog {

@@ -45,9 +45,9 @@ pub struct Column {
     /// How long a text may be.
     pub max_length: Option<i32>,
     /// The expression of its default.
-    pub default: Option<Box<str>>,
+    pub default: Option<Arc<str>>,
     /// The labels of its enum.
-    pub labels: Vec<Box<str>>,
+    pub labels: Arc<[Box<str>]>,
 }
 
 impl Table {

@@ -31,7 +31,7 @@ fn table(of: &str, key: &[&str], columns: &[(&str, &str)]) -> Table {
             nominal_type: (*data_type).into(),
             max_length: None,
             default: (*name == "created_at").then(|| "now()".into()),
-            labels: Vec::new(),
+            labels: Default::default(),
         })
         .collect();
     let mut table = Table::new(name(of), columns);
