@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use config::Service;
 use database::{ConnectConfig, Pool, PoolConfig};
-use tokens::KeyRing;
+use tokens::{KeyRing, KeySet};
 use tokio::sync::watch;
 
 use crate::notifications::{Notifications, Subscription};
@@ -51,6 +51,7 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
     let outcome = match service {
         Service::Rest => serve_rest(&mut running, &variables).await,
         Service::Auth => serve_auth(&mut running, &variables).await,
+        Service::Realtime => serve_realtime(&mut running, &variables).await,
         other => Err(Error::CannotServe(other.to_string())),
     };
     match outcome {
@@ -126,6 +127,50 @@ async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), 
         text => text.parse().map_err(|_| refused(format!("GOTRUE_API_HOST: {text:?} is no address")))?,
     };
     let bound = open(running, SocketAddr::new(ip, port), auth::router(state), DRAIN, "PORT")?;
+    running.addresses.api = Some(bound);
+    Ok(())
+}
+
+async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<(), Error> {
+    let refused = |reason: String| Error::Settings { service: "realtime", reason };
+    let environment = realtime::Environment::from_env(|name| variables.get(name))
+        .map_err(|error| refused(error.to_string()))?;
+    let login = ConnectConfig::parse_with(&environment.database_url, |name| variables.get(name))
+        .map_err(|error| Error::DatabaseUrl(error.to_string()))?;
+    let keys = |secret: &str, jwks: Option<&str>| {
+        let set = match jwks {
+            Some(jwks) => KeySet::from_jwks(jwks),
+            None => Ok(KeySet::empty()),
+        };
+        set.and_then(|set| set.with_secret(secret, None))
+            .map(KeyRing::new)
+            .map_err(|error| refused(error.to_string()))
+    };
+    let ring = keys(&environment.jwt_secret, environment.jwt_jwks.as_deref())?;
+    let metrics =
+        environment.secrets.metrics_secret.as_deref().map(|secret| keys(secret, None)).transpose()?;
+    let management = realtime::http::Management {
+        api: Some(keys(&environment.jwt_secret, None)?),
+        metrics,
+        secrets: environment.secrets,
+    };
+    for ledger in [&bootstrap::ledgers::realtime::CONTROL_PLANE, &bootstrap::ledgers::realtime::LEDGER] {
+        let applied = bootstrap::migrate(&login, ledger).await?;
+        tracing::info!(
+            applied = applied.len(),
+            service = ledger.service,
+            "the realtime tables are up to date"
+        );
+    }
+    let limits =
+        PoolConfig { name: "realtime", max_size: environment.pool_size.max(1), ..PoolConfig::default() };
+    let pool = Pool::new(login.clone(), limits);
+    running.pools.push(pool.clone());
+    let surroundings = realtime::Surroundings { pool, replication: login, ring, management };
+    let realtime = realtime::Realtime::start(environment.config, surroundings);
+    let address = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), environment.port);
+    let bound = open(running, address, realtime.router(), DRAIN, "PORT")?;
+    running.services.push(Box::pin(realtime.stop()));
     running.addresses.api = Some(bound);
     Ok(())
 }

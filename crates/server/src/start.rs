@@ -25,8 +25,11 @@ use crate::signals::Signals;
 use crate::{Error, Info, format, listen, settings};
 
 /// The services of this build that answer behind the front door.
-const BUILT: [(Service, gateway::Service); 2] =
-    [(Service::Rest, gateway::Service::Rest), (Service::Auth, gateway::Service::Auth)];
+const BUILT: [(Service, gateway::Service); 3] = [
+    (Service::Rest, gateway::Service::Rest),
+    (Service::Auth, gateway::Service::Auth),
+    (Service::Realtime, gateway::Service::Realtime),
+];
 
 /// How long requests in flight may take to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -196,6 +199,9 @@ impl Starting {
         if self.config.services.contains(&Service::Auth) {
             self.start_auth()?;
         }
+        if self.config.services.contains(&Service::Realtime) {
+            self.start_realtime()?;
+        }
         if self.config.services.contains(&Service::Rest) {
             self.start_rest(rest_settings, rest_pool).await?;
         }
@@ -210,6 +216,25 @@ impl Starting {
             .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
         self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
         self.board.service_is(Service::Auth, State::Up);
+        Ok(())
+    }
+
+    fn start_realtime(&mut self) -> Result<(), Error> {
+        let service_settings = settings::realtime::settings(&self.config)?;
+        let pool = self.pool("supabase_admin", settings::realtime::pool(&self.config))?;
+        let surroundings = realtime::Surroundings {
+            pool,
+            replication: self.postgres()?.direct_login("supabase_admin"),
+            ring: self.ring.clone(),
+            management: realtime::http::Management {
+                api: Some(self.ring.clone()),
+                ..realtime::http::Management::default()
+            },
+        };
+        let realtime = realtime::Realtime::start(service_settings, surroundings);
+        self.door.mount(gateway::Service::Realtime, Mount::Running(realtime.router()));
+        self.services.push(Box::pin(realtime.stop()));
+        self.board.service_is(Service::Realtime, State::Up);
         Ok(())
     }
 

@@ -6,4 +6,5 @@
 
 pub mod auth;
 pub mod gateway;
+pub mod realtime;
 pub mod rest;
