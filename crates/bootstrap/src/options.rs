@@ -138,7 +138,7 @@ impl Services {
     pub(crate) fn contains(self, service: &str) -> bool {
         match service {
             "auth" => self.auth || self.storage,
-            "storage" => self.storage,
+            "storage" | "_storage" => self.storage,
             "realtime" | "_realtime" => self.realtime,
             _ => false,
         }

@@ -20,7 +20,7 @@ begin
         'CREATE RULE',
         'COMMENT'
       )
-      and coalesce(command.schema_name, '') not in ('pg_temp', 'auth', 'realtime', '_realtime', 'storage')
+      and coalesce(command.schema_name, '') not in ('pg_temp', 'auth', 'realtime', '_realtime', 'storage', '_storage')
     )
     -- for triggers the schema is empty and the table is part of the identity
     or (command.command_tag = 'CREATE TRIGGER' and command.object_identity not like '% on pg\_temp.%')
@@ -41,7 +41,7 @@ begin
       and dropped.object_type in (
         'schema', 'table', 'foreign table', 'view', 'materialized view', 'function', 'trigger', 'type', 'rule'
       )
-      and coalesce(dropped.schema_name, '') not in ('auth', 'realtime', '_realtime', 'storage')
+      and coalesce(dropped.schema_name, '') not in ('auth', 'realtime', '_realtime', 'storage', '_storage')
   ) then
     notify pgrst, 'reload schema';
   end if;

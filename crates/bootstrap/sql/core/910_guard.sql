@@ -22,7 +22,7 @@ $$;
 create or replace function _monobase.is_protected_schema(schema_name text) returns boolean
 language sql immutable set search_path = ''
 as $$
-  select coalesce(schema_name in ('auth', 'storage', 'realtime', '_realtime', 'vault', '_monobase'), false)
+  select coalesce(schema_name in ('auth', 'storage', '_storage', 'realtime', '_realtime', 'vault', '_monobase'), false)
 $$;
 
 create or replace function _monobase.guard_commands() returns event_trigger

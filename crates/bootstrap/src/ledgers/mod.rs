@@ -41,4 +41,5 @@ pub struct Ledger {
 }
 
 /// Every ledger, in the order in which the services depend on each other.
-pub const ALL: [&Ledger; 4] = [&auth::LEDGER, &storage::LEDGER, &realtime::LEDGER, &realtime::CONTROL_PLANE];
+pub const ALL: [&Ledger; 5] =
+    [&auth::LEDGER, &storage::LEDGER, &storage::BLOBS, &realtime::LEDGER, &realtime::CONTROL_PLANE];

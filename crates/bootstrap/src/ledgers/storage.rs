@@ -27,6 +27,31 @@ pub const LEDGER: Ledger = Ledger {
     migrations: MIGRATIONS,
 };
 
+/// What the service keeps in a schema of its own, whatever the original's version.
+pub const BLOBS: Ledger = Ledger {
+    service: "_storage",
+    role: "supabase_storage_admin",
+    search_path: "_storage",
+    create: "create schema if not exists _storage; create table if not exists _storage.migrations (
+        version text primary key,
+        name text not null,
+        applied_at timestamptz not null default now()
+    )",
+    applied: "select version from _storage.migrations",
+    record: |migration| {
+        format!(
+            "insert into _storage.migrations (version, name) values ('{}', '{}')",
+            migration.version, migration.name
+        )
+    },
+    migrations: &[Migration {
+        version: "001",
+        name: "blobs",
+        hash: "",
+        sql: include_str!("../../sql/storage/blobs.sql"),
+    }],
+};
+
 /// A migration whose effect is part of the next file.
 const fn part(version: &'static str, name: &'static str, hash: &'static str) -> Migration {
     Migration { version, name, hash, sql: "" }

@@ -1,0 +1,188 @@
+//! The REST door: which path and method is which operation.
+//!
+//! Paths are matched as they were sent: an object's key may hold `//`, `%2F` and whatever else a router would tidy up.
+//! Fixed words win over a bucket of that name.
+
+pub(crate) mod admin;
+mod buckets;
+mod copy_move;
+mod delete;
+mod download;
+mod form;
+mod list;
+mod sign;
+mod status;
+mod upload;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::context::{Caller, Context};
+use crate::domain::{Domain, ObjectKey};
+use crate::error::{Error, Result};
+use crate::http_parts::{self, auth, query::Query};
+
+/// A request on its way through the door.
+pub(crate) struct Call {
+    pub(crate) domain: Domain,
+    pub(crate) parts: Parts,
+    pub(crate) query: Query,
+}
+
+impl Call {
+    /// A context under the token's name; the header is required.
+    pub(crate) fn context(&self, operation: &'static str) -> Result<Context> {
+        Ok(self.context_of(auth::required(&self.domain, &self.parts)?, operation))
+    }
+
+    pub(crate) fn context_of(&self, caller: Caller, operation: &'static str) -> Context {
+        Context::new(caller, operation, &self.parts)
+    }
+
+    /// A context for what needs a signature instead of a token.
+    pub(crate) fn anonymous(&self, operation: &'static str) -> Context {
+        self.context_of(Caller::anonymous(&self.domain.config().anon_role), operation)
+    }
+
+    fn key(&self, raw: &str) -> Result<ObjectKey> {
+        self.domain.key(&decoded(raw)?)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A segment or key, decoded once.
+fn decoded(raw: &str) -> Result<String> {
+    http_parts::decode(raw).ok_or_else(|| Error::invalid_key(raw))
+}
+
+pub(crate) fn router(domain: Domain) -> Router {
+    Router::new().fallback(answer).with_state(domain)
+}
+
+async fn answer(State(domain): State<Domain>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query());
+    let call = Call { domain, parts, query };
+    let path = call.parts.uri.path().to_owned();
+    let (area, rest) = match path.trim_start_matches('/').split_once('/') {
+        Some((area, rest)) => (area, Some(rest)),
+        None => (path.trim_start_matches('/'), None),
+    };
+    let outcome = match (area, rest) {
+        ("bucket", rest) => buckets::answer(&call, rest.unwrap_or_default(), body).await,
+        ("object", Some(rest)) => object(&call, rest, body).await,
+        _ => status::answer(&call, area, rest).await,
+    };
+    outcome.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Everything below `/object/`.
+async fn object(call: &Call, path: &str, body: Body) -> Result<Response> {
+    let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    // A bucket and what follows it.
+    let within = |path: Option<&str>| -> Option<(Result<String>, String)> {
+        let (bucket, key) = path?.split_once('/')?;
+        Some((decoded(bucket), key.to_owned()))
+    };
+    match (&call.parts.method, first, rest) {
+        (&Method::GET | &Method::HEAD, "public", Some(rest)) if rest.contains('/') => {
+            let (bucket, key) = split(rest)?;
+            download::public(call, &bucket, key).await
+        }
+        (&Method::GET | &Method::HEAD, "authenticated", Some(rest)) if rest.contains('/') => {
+            let (bucket, key) = split(rest)?;
+            download::authenticated(call, &bucket, key).await
+        }
+        (&Method::GET | &Method::HEAD, "sign", Some(rest)) if rest.contains('/') => {
+            let (bucket, key) = split(rest)?;
+            download::signed(call, &bucket, key).await
+        }
+        (&Method::GET | &Method::HEAD, "info", Some(rest)) => info(call, rest).await,
+        (&Method::GET | &Method::HEAD, _, Some(_)) => {
+            let (bucket, key) = split(path)?;
+            download::either(call, &bucket, key).await
+        }
+        (&Method::POST, "move", None) => copy_move::r#move(call, body).await,
+        (&Method::POST, "copy", None) => copy_move::copy(call, body).await,
+        (&Method::POST, "list", Some(bucket)) if !bucket.contains('/') => {
+            list::v1(call, &decoded(bucket)?, body).await
+        }
+        (&Method::POST, "list-v2", Some(bucket)) if !bucket.contains('/') => {
+            list::v2(call, &decoded(bucket)?, body).await
+        }
+        (&Method::POST, "sign", Some(rest)) => match rest.split_once('/') {
+            Some((bucket, key)) => sign::one(call, &decoded(bucket)?, key, body).await,
+            None => sign::many(call, &decoded(rest)?, body).await,
+        },
+        (&Method::POST | &Method::PUT, "upload", Some(rest)) if rest.starts_with("sign/") => {
+            match within(rest.strip_prefix("sign/")) {
+                Some((bucket, key)) if call.parts.method == Method::POST => {
+                    sign::upload(call, &bucket?, &key).await
+                }
+                Some((bucket, key)) => upload::signed(call, &bucket?, &key, body).await,
+                None => Ok(not_found(call)),
+            }
+        }
+        (&Method::POST, _, Some(_)) => {
+            let (bucket, key) = split(path)?;
+            upload::create(call, &bucket, key, body).await
+        }
+        (&Method::PUT, _, Some(_)) => {
+            let (bucket, key) = split(path)?;
+            upload::replace(call, &bucket, key, body).await
+        }
+        (&Method::DELETE, bucket, None) => delete::many(call, &decoded(bucket)?, body).await,
+        (&Method::DELETE, _, Some(_)) => {
+            let (bucket, key) = split(path)?;
+            delete::one(call, &bucket, key).await
+        }
+        _ => Ok(not_found(call)),
+    }
+}
+
+async fn info(call: &Call, rest: &str) -> Result<Response> {
+    let (first, tail) = rest.split_once('/').unwrap_or((rest, ""));
+    match first {
+        "public" if tail.contains('/') => {
+            let (bucket, key) = split(tail)?;
+            download::info_public(call, &bucket, key).await
+        }
+        "authenticated" if tail.contains('/') => {
+            let (bucket, key) = split(tail)?;
+            download::info_authenticated(call, &bucket, key).await
+        }
+        _ if rest.contains('/') => {
+            let (bucket, key) = split(rest)?;
+            download::info_either(call, &bucket, key).await
+        }
+        // A bucket called `info`.
+        _ => download::either(call, "info", rest).await,
+    }
+}
+
+/// A decoded bucket and a raw key.
+fn split(path: &str) -> Result<(String, &str)> {
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    Ok((decoded(bucket)?, key))
+}
+
+/// The framework's answer to a path that is none.
+fn not_found(call: &Call) -> Response {
+    let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let message = format!("Route {}:{path} not found", call.parts.method);
+    let body = json!({ "message": message, "error": "Not Found", "statusCode": 404 });
+    (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+}
+
+/// A JSON answer.
+fn ok(body: Value) -> Response {
+    axum::Json(body).into_response()
+}

@@ -1,0 +1,74 @@
+//! The statements. Those for a client run in a transaction of its [`crate::Context`], under its role.
+
+pub(crate) mod buckets;
+pub(crate) mod ledger;
+pub(crate) mod list;
+pub(crate) mod objects;
+pub(crate) mod parts;
+
+use database::Row;
+use serde_json::{Map, Value};
+
+use crate::domain::{Mode, Object, ObjectRow};
+
+/// An upload that policies are asked about.
+pub(crate) struct Probe<'a> {
+    pub(crate) bucket: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) mode: Mode,
+    /// What is known of its metadata, as JSON.
+    pub(crate) metadata: Option<&'a str>,
+}
+
+/// Puts the login's own role back, for the statements after a client's in one transaction.
+const OWN_ROLE: &str = "select pg_catalog.set_config('role', 'none', true)";
+
+/// A time as it goes over the wire.
+macro_rules! wire_time {
+    ($column:literal) => {
+        concat!("to_char(", $column, " at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+    };
+}
+pub(crate) use wire_time;
+
+/// The columns of [`object_row`], of a table called `o`.
+macro_rules! object_columns {
+    () => {
+        concat!(
+            "o.id::text, o.bucket_id, o.name, o.version, o.owner::text, o.owner_id, ",
+            $crate::sql::wire_time!("o.created_at"),
+            ", ",
+            $crate::sql::wire_time!("o.updated_at"),
+            ", ",
+            $crate::sql::wire_time!("o.last_accessed_at"),
+            ", o.metadata::text, o.user_metadata::text"
+        )
+    };
+}
+pub(crate) use object_columns;
+
+fn text(row: &Row, index: usize) -> Option<String> {
+    row.text(index).map(str::to_owned)
+}
+
+/// Reads `object_columns!()` from column `first` on.
+fn object_row(row: &Row, first: usize) -> ObjectRow {
+    ObjectRow {
+        id: text(row, first).unwrap_or_default(),
+        bucket_id: text(row, first + 1).unwrap_or_default(),
+        name: text(row, first + 2).unwrap_or_default(),
+        version: text(row, first + 3),
+        owner: text(row, first + 4),
+        owner_id: text(row, first + 5),
+        created_at: text(row, first + 6),
+        updated_at: text(row, first + 7),
+        last_accessed_at: text(row, first + 8),
+        // What a user's SQL put there may be no object.
+        metadata: row.get(first + 9).and_then(|json| serde_json::from_slice::<Map<String, Value>>(json).ok()),
+        user_metadata: row.get(first + 10).and_then(|json| serde_json::from_slice(json).ok()),
+    }
+}
+
+fn object(row: &Row, first: usize) -> Object {
+    Object { row: object_row(row, first) }
+}
