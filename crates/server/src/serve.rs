@@ -52,6 +52,7 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
         Service::Rest => serve_rest(&mut running, &variables).await,
         Service::Auth => serve_auth(&mut running, &variables).await,
         Service::Realtime => serve_realtime(&mut running, &variables).await,
+        Service::Storage => serve_storage(&mut running, &variables).await,
         other => Err(Error::CannotServe(other.to_string())),
     };
     match outcome {
@@ -171,6 +172,57 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
     let address = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), environment.port);
     let bound = open(running, address, realtime.router(), DRAIN, "PORT")?;
     running.services.push(Box::pin(realtime.stop()));
+    running.addresses.api = Some(bound);
+    Ok(())
+}
+
+async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(), Error> {
+    let refused = |reason: String| Error::Settings { service: "storage", reason };
+    let environment = storage::Environment::from_env(|name| variables.get(name))
+        .map_err(|error| refused(error.to_string()))?;
+    let parse = |url: &str| {
+        ConnectConfig::parse_with(url, |name| variables.get(name))
+            .map_err(|error| Error::DatabaseUrl(error.to_string()))
+    };
+    let login = parse(&environment.database_url)?;
+    let keys = match &environment.jwks {
+        Some(jwks) => KeySet::from_jwks(jwks),
+        None => Ok(KeySet::empty()),
+    };
+    let keys = keys
+        .and_then(|keys| keys.with_secret(&environment.jwt_secret, None))
+        .map_err(|error| refused(error.to_string()))?;
+    for ledger in [&bootstrap::ledgers::storage::LEDGER, &bootstrap::ledgers::storage::BLOBS] {
+        let applied = bootstrap::migrate(&login, ledger).await?;
+        tracing::info!(
+            applied = applied.len(),
+            service = ledger.service,
+            "the storage tables are up to date"
+        );
+    }
+    let limits = PoolConfig {
+        name: "storage",
+        max_size: environment.pool_size,
+        acquire_timeout: environment.pool_timeout,
+        ..PoolConfig::default()
+    };
+    let pool = match &environment.pool_url {
+        Some(url) => Pool::new(parse(url)?, limits),
+        None => Pool::new(login, limits),
+    };
+    running.pools.push(pool.clone());
+    let metrics = telemetry::metrics::install()?;
+    let (store, adopts) = crate::settings::storage::open(environment.backend)?;
+    let storage = storage::Storage::start(environment.config, pool, KeyRing::new(keys), store, adopts);
+    let (host, port) = environment.listen;
+    let ip = match host.as_str() {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => text.parse().map_err(|_| refused(format!("SERVER_HOST: {text:?} is no address")))?,
+    };
+    let bound = open(running, SocketAddr::new(ip, port), storage.router(), DRAIN, "SERVER_PORT")?;
+    let admin = storage.admin_router(Arc::new(move || metrics.render()));
+    open(running, SocketAddr::new(ip, environment.admin_port), admin, DRAIN, "SERVER_ADMIN_PORT")?;
+    running.services.push(Box::pin(storage.stop()));
     running.addresses.api = Some(bound);
     Ok(())
 }

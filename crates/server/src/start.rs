@@ -25,10 +25,11 @@ use crate::signals::Signals;
 use crate::{Error, Info, format, listen, settings};
 
 /// The services of this build that answer behind the front door.
-const BUILT: [(Service, gateway::Service); 3] = [
+const BUILT: [(Service, gateway::Service); 4] = [
     (Service::Rest, gateway::Service::Rest),
     (Service::Auth, gateway::Service::Auth),
     (Service::Realtime, gateway::Service::Realtime),
+    (Service::Storage, gateway::Service::Storage),
 ];
 
 /// How long requests in flight may take to finish at a stop.
@@ -202,6 +203,9 @@ impl Starting {
         if self.config.services.contains(&Service::Realtime) {
             self.start_realtime()?;
         }
+        if self.config.services.contains(&Service::Storage) {
+            self.start_storage()?;
+        }
         if self.config.services.contains(&Service::Rest) {
             self.start_rest(rest_settings, rest_pool).await?;
         }
@@ -235,6 +239,17 @@ impl Starting {
         self.door.mount(gateway::Service::Realtime, Mount::Running(realtime.router()));
         self.services.push(Box::pin(realtime.stop()));
         self.board.service_is(Service::Realtime, State::Up);
+        Ok(())
+    }
+
+    fn start_storage(&mut self) -> Result<(), Error> {
+        let service_settings = settings::storage::settings(&self.config)?;
+        let (store, adopts) = settings::storage::open(settings::storage::backend(&self.config)?)?;
+        let pool = self.pool("supabase_storage_admin", settings::storage::pool(&self.config))?;
+        let storage = storage::Storage::start(service_settings, pool, self.ring.clone(), store, adopts);
+        self.door.mount(gateway::Service::Storage, Mount::Running(storage.router()));
+        self.services.push(Box::pin(storage.stop()));
+        self.board.service_is(Service::Storage, State::Up);
         Ok(())
     }
 

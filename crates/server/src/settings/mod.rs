@@ -8,3 +8,4 @@ pub mod auth;
 pub mod gateway;
 pub mod realtime;
 pub mod rest;
+pub mod storage;
