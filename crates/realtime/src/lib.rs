@@ -21,9 +21,10 @@ mod protocol;
 mod replay;
 mod service;
 mod socket;
+mod tenant;
 
 pub use config::{Config, Limits, QueueLimits};
 pub use environment::{Environment, EnvironmentError};
 pub use hub::{DatabaseBroadcast, DatabasePayload};
 pub use protocol::Status;
-pub use service::{Realtime, Surroundings};
+pub use service::{Realtime, SeedError, Surroundings};

@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::{http, socket};
+use crate::tenant::{self, Tenant};
+use crate::{cluster, http, socket};
 
 /// What the service is given.
 pub struct Surroundings {
@@ -26,6 +27,11 @@ pub struct Surroundings {
     /// Who may use the tenant API and read the figures.
     pub management: http::Management,
 }
+
+/// Why the tenant's row could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SeedError(#[from] tenant::TenantError);
 
 /// The service. Clones share everything.
 #[derive(Clone)]
@@ -51,7 +57,7 @@ impl Realtime {
     /// Starts what runs in the background. Nothing is asked of the database before a client wants it.
     pub fn start(config: Config, surroundings: Surroundings) -> Self {
         let Surroundings { pool, replication, ring, management } = surroundings;
-        let hub = Arc::new(Hub::new(config.limits));
+        let hub = Arc::new(Hub::new(config.limits, config.private_only));
         let changes = Changes::start(&config, hub.clone(), pool.clone(), replication);
         let inner = Arc::new(Inner {
             config,
@@ -65,12 +71,50 @@ impl Realtime {
             tasks: TaskTracker::new(),
         });
         inner.tasks.spawn(tick(inner.hub.clone(), inner.stop.clone()));
+        if let Some(url) = inner.config.redis_url.clone() {
+            let channel = format!("monobase:realtime:{}", inner.config.tenant);
+            inner.tasks.spawn(cluster::run(url, channel, inner.hub.clone(), inner.stop.clone()));
+        }
         Self(inner)
     }
 
     /// The service's routes, at the original's paths.
     pub fn router(&self) -> Router {
         http::router(self.0.clone()).merge(socket::router(self.0.clone()))
+    }
+
+    /// Writes the tenant's row anew, as the original does at every start of a self-hosted installation
+    /// (`SEED_SELF_HOST`): its limits are those of the environment, and `login` is kept in it encrypted.
+    pub async fn seed(&self, jwt_secret: &str, login: &[(&str, String)]) -> Result<(), SeedError> {
+        let service = &self.0;
+        let limits = &service.config.limits;
+        let mut settings: serde_json::Map<String, serde_json::Value> =
+            login.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+        settings.extend([
+            ("region".to_owned(), service.config.region.clone().into()),
+            ("poll_interval_ms".to_owned(), 100.into()),
+            ("poll_max_record_bytes".to_owned(), 1_048_576.into()),
+            ("ssl_enforced".to_owned(), false.into()),
+        ]);
+        let number = |value: u64| i32::try_from(value).unwrap_or(i32::MAX);
+        let given = serde_json::json!({
+            "jwt_secret": jwt_secret,
+            "max_concurrent_users": number(limits.max_concurrent_users as u64),
+            "max_channels_per_client": number(limits.max_channels_per_client as u64),
+            "max_events_per_second": number(limits.max_events_per_second),
+            "max_joins_per_second": number(limits.max_joins_per_second),
+            "max_presence_events_per_second": number(limits.max_presence_events_per_second),
+            "private_only": service.config.private_only,
+            "suspend": false,
+            "extensions": [{ "type": "postgres_cdc_rls", "settings": settings }],
+        });
+        let given = given.as_object().cloned().unwrap_or_default();
+        // Our own values are of the right types.
+        let changes = tenant::Changes::parse(&given).unwrap_or_default();
+        Tenant::delete(&service.pool, &service.config.tenant).await?;
+        let key = service.management.secrets.encryption_key.as_deref();
+        changes.apply(&service.pool, &service.config.tenant, key).await?;
+        Ok(())
     }
 
     /// Closes all sockets and ends all work.
@@ -81,6 +125,31 @@ impl Realtime {
             tracing::warn!(open = self.0.sockets.load(Ordering::Relaxed), "sockets were cut at the stop");
         }
         self.0.changes.stop().await;
+    }
+}
+
+impl Inner {
+    /// Takes over what the tenant's row says.
+    pub(crate) fn adopt(&self, tenant: &Tenant, disconnect: bool) {
+        let hub = &self.hub;
+        hub.limits.set(
+            tenant.number("max_concurrent_users"),
+            tenant.number("max_channels_per_client"),
+            tenant.is("private_only"),
+            tenant.is("suspend"),
+        );
+        for (rate, name) in [
+            (&hub.events, "max_events_per_second"),
+            (&hub.joins, "max_joins_per_second"),
+            (&hub.presence, "max_presence_events_per_second"),
+        ] {
+            if let Some(limit) = tenant.number(name) {
+                rate.set_limit(limit);
+            }
+        }
+        if disconnect {
+            hub.disconnect_all();
+        }
     }
 }
 

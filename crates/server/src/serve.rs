@@ -148,11 +148,14 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
             .map_err(|error| refused(error.to_string()))
     };
     let ring = keys(&environment.jwt_secret, environment.jwt_jwks.as_deref())?;
+    // Before the pool registers its own.
+    let figures = telemetry::metrics::install()?;
     let metrics =
         environment.secrets.metrics_secret.as_deref().map(|secret| keys(secret, None)).transpose()?;
     let management = realtime::http::Management {
         api: Some(keys(&environment.jwt_secret, None)?),
         metrics,
+        render: Some(Arc::new(move || figures.render())),
         secrets: environment.secrets,
     };
     for ledger in [&bootstrap::ledgers::realtime::CONTROL_PLANE, &bootstrap::ledgers::realtime::LEDGER] {
@@ -169,6 +172,18 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
     running.pools.push(pool.clone());
     let surroundings = realtime::Surroundings { pool, replication: login, ring, management };
     let realtime = realtime::Realtime::start(environment.config, surroundings);
+    if variables.get("SEED_SELF_HOST").as_deref() == Some("true") {
+        let part = |name: &str| variables.get(name).unwrap_or_default();
+        let login = [
+            ("db_host", part("DB_HOST")),
+            ("db_name", part("DB_NAME")),
+            ("db_user", part("DB_USER")),
+            ("db_port", part("DB_PORT")),
+            ("db_password", part("DB_PASSWORD")),
+        ];
+        let seeded = realtime.seed(&environment.jwt_secret, &login).await;
+        seeded.map_err(|error| refused(error.to_string()))?;
+    }
     let address = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), environment.port);
     let bound = open(running, address, realtime.router(), DRAIN, "PORT")?;
     running.services.push(Box::pin(realtime.stop()));

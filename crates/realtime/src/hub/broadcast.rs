@@ -31,10 +31,6 @@ impl Broadcast {
         Self { topic, body, id, forms: [OnceLock::new(), OnceLock::new()] }
     }
 
-    pub(crate) fn body(&self) -> &Body {
-        &self.body
-    }
-
     /// The message for a socket of this version; none when the version cannot carry it (opaque bytes in the first).
     pub(crate) fn frame(&self, version: Version) -> Option<&Frame> {
         self.forms[version as usize].get_or_init(|| self.render(version)).as_ref()

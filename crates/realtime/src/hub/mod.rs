@@ -4,6 +4,7 @@
 //! [`Outbox`], and never waits.
 
 mod broadcast;
+mod limits;
 mod outbox;
 mod presence;
 mod rate;
@@ -11,7 +12,7 @@ mod topic;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ use crate::protocol::{Encoding, UserBroadcast, quoted};
 
 pub(crate) use broadcast::{Body, Broadcast};
 pub use broadcast::{DatabaseBroadcast, DatabasePayload};
+use limits::LiveLimits;
 pub(crate) use outbox::{Item, Outbox};
 pub(crate) use presence::{Fields, Meta, Origin};
 pub(crate) use rate::Rate;
@@ -41,7 +43,9 @@ pub(crate) struct TopicKey {
 #[derive(Debug)]
 pub struct Hub {
     topics: RwLock<HashMap<TopicKey, Arc<Topic>>>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: LiveLimits,
+    /// Every socket that has joined, for orders to all of them.
+    outboxes: Mutex<Vec<Weak<Outbox>>>,
     pub(crate) events: Rate,
     pub(crate) joins: Rate,
     pub(crate) presence: Rate,
@@ -56,14 +60,15 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, private_only: bool) -> Self {
         Self {
             topics: RwLock::default(),
             events: Rate::new(limits.max_events_per_second),
             joins: Rate::new(limits.max_joins_per_second),
             presence: Rate::new(limits.max_presence_events_per_second),
             database_events: Rate::new(u64::MAX),
-            limits,
+            limits: LiveLimits::new(&limits, private_only),
+            outboxes: Mutex::default(),
             users: AtomicUsize::new(0),
             channels: watch::Sender::new(0),
             numbers: AtomicU64::new(1),
@@ -192,8 +197,22 @@ impl Hub {
         self.users.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_user(&self) {
+    /// A socket has joined its first channel.
+    pub(crate) fn add_user(&self, outbox: &Arc<Outbox>) {
         self.users.fetch_add(1, Ordering::Relaxed);
+        let mut outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if outboxes.len() == outboxes.capacity() {
+            outboxes.retain(|outbox| outbox.strong_count() > 0);
+        }
+        outboxes.push(Arc::downgrade(outbox));
+    }
+
+    /// Tells every socket that the tenant has changed.
+    pub(crate) fn disconnect_all(&self) {
+        let outboxes = std::mem::take(&mut *self.outboxes.lock().unwrap_or_else(PoisonError::into_inner));
+        for outbox in outboxes.iter().filter_map(Weak::upgrade) {
+            outbox.order(Item::Disconnect);
+        }
     }
 
     pub(crate) fn remove_user(&self) {

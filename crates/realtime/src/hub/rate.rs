@@ -9,7 +9,7 @@ const TICKS: usize = 60;
 /// A rate and its limit. A burst within the first tick is not limited, as in the original.
 #[derive(Debug)]
 pub(crate) struct Rate {
-    limit: u64,
+    limit: AtomicU64,
     current: AtomicU64,
     total: AtomicU64,
     window: Mutex<VecDeque<u64>>,
@@ -20,7 +20,7 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
-            limit,
+            limit: AtomicU64::new(limit),
             current: AtomicU64::new(0),
             total: AtomicU64::new(0),
             window: Mutex::default(),
@@ -52,7 +52,7 @@ impl Rate {
         }
         let average = sum as f64 / window.len().max(1) as f64;
         self.average.store(average.to_bits(), Ordering::Relaxed);
-        self.triggered.store(average >= self.limit as f64, Ordering::Relaxed);
+        self.triggered.store(average >= self.limit() as f64, Ordering::Relaxed);
     }
 
     /// Events a second, over the last minute.
@@ -66,7 +66,11 @@ impl Rate {
     }
 
     pub(crate) fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// All events ever counted.

@@ -5,6 +5,9 @@
 
 mod binary;
 mod frame;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod text;
 
 use std::borrow::Cow;
@@ -18,7 +21,7 @@ pub(crate) use text::{closing, push, quoted, reply};
 
 /// How a socket spells its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// `vsn=1.0.0`: JSON objects.
     V1,
     /// `vsn=2.0.0`: JSON arrays, and binary frames.

@@ -67,20 +67,23 @@ impl Session {
         if self.service.stop.is_cancelled() {
             return Err("RealtimeRestarting: Realtime is restarting, please standby".to_owned());
         }
+        if hub.limits.suspended() {
+            return Err("RealtimeDisabledForTenant: Realtime disabled for this tenant".to_owned());
+        }
         if name.is_empty() {
             return Err("TopicNameRequired: You must provide a topic name".to_owned());
         }
-        if config.private_only && !joining.params.private {
+        if hub.limits.private_only() && !joining.params.private {
             return Err("PrivateOnly: This project only allows private channels".to_owned());
         }
         if hub.joins.triggered() {
             return Err("ClientJoinRateLimitReached: Too many joins per second".to_owned());
         }
         hub.joins.add(1);
-        if self.channels.len() >= config.limits.max_channels_per_client {
+        if self.channels.len() >= hub.limits.channels() {
             return Err("ChannelRateLimitReached: Too many channels".to_owned());
         }
-        if hub.users() >= config.limits.max_concurrent_users {
+        if hub.users() >= hub.limits.users() {
             return Err("ConnectionRateLimitReached: Too many connected users".to_owned());
         }
         joining.token = match joining.params.token.take() {
@@ -132,7 +135,7 @@ impl Session {
             self.service.changes.subscribe(token.claims.clone(), bindings, ChangeSink::new(member.clone()))
         });
         if !std::mem::replace(&mut self.counted, true) {
-            hub.add_user();
+            hub.add_user(&self.outbox);
         }
         self.emptied = None;
         self.stirred = true;

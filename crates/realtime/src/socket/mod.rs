@@ -136,6 +136,9 @@ fn credentials(service: &Inner, request: &Request) -> Result<(Token, Version), &
             .find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == wanted))
             .map(|(_, value)| value)
     };
+    if service.hub.limits.suspended() {
+        return Err("the tenant is suspended");
+    }
     let version = Version::of(parameter("vsn")).ok_or("unknown serializer version")?;
     let header = request.headers().get("x-api-key").map(HeaderValue::to_str).transpose();
     let key = header.map_err(|_| "the key is no text")?.or_else(|| parameter("apikey"));

@@ -112,10 +112,6 @@ impl Session {
         self.channels.iter().position(|channel| *channel.member.topic == *topic)
     }
 
-    pub(super) fn by_number(&mut self, number: u64) -> Option<&mut Channel> {
-        self.channels.iter_mut().find(|channel| channel.member.channel == number)
-    }
-
     /// Takes one message in.
     pub(super) fn receive(&mut self, message: Inbound<'_>) -> Option<Job> {
         let Inbound { join_ref, reference, topic, event, payload } = message;

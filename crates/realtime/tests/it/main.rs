@@ -1,0 +1,14 @@
+//! The service over real sockets, on a real database.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod broadcasting;
+mod channels;
+mod client;
+mod connecting;
+mod expiry;
+mod limits;
+mod nodes;
+mod presence;
+mod private;
+mod service;
+mod tenants;

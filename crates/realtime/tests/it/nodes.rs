@@ -1,0 +1,89 @@
+//! Two nodes that share a Redis.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use realtime::Config;
+use serde_json::json;
+
+use crate::client::Socket;
+use crate::service::{Service, node};
+
+const TOPIC: &str = "realtime:room";
+
+struct Redis {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Redis {
+    /// None where it is not installed.
+    async fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(folder.path().join("redis.sock"))
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .ok()?;
+        let redis = Self { process, folder };
+        while !redis.folder.path().join("redis.sock").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Some(redis)
+    }
+
+    fn config(&self) -> Config {
+        let path = self.folder.path().join("redis.sock");
+        Config { redis_url: Some(format!("redis+unix://{}", path.display())), ..Config::default() }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+async fn joined(address: std::net::SocketAddr, token: &str, key: &str) -> Socket {
+    let mut socket = Socket::connect(address, "2.0.0", token).await.unwrap();
+    socket.join(TOPIC, json!({ "presence": { "key": key } })).await;
+    socket
+}
+
+#[tokio::test]
+async fn messages_and_presences_reach_every_node() {
+    let Some(redis) = Redis::start().await else { return };
+    let first = Service::with(redis.config()).await;
+    let (second, address, _) = node(&first.database, redis.config()).await;
+    let token = first.token("anon");
+    let mut here = joined(first.address, &token, "here").await;
+    assert_eq!(here.json().await[3], "presence_state");
+    let mut there = joined(address, &token, "there").await;
+    assert_eq!(there.json().await[4], json!({}));
+    // The nodes may need a moment to find each other.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let hello = json!({ "type": "broadcast", "event": "hello", "payload": { "n": 1 } });
+    here.send("1", "2", TOPIC, "broadcast", hello.clone()).await;
+    assert_eq!(there.json().await, json!([null, null, TOPIC, "broadcast", hello]));
+
+    there.send("1", "2", TOPIC, "presence", json!({ "event": "track", "payload": { "n": 2 } })).await;
+    let diff = here.json().await;
+    assert_eq!(diff[4]["joins"]["there"]["metas"][0]["n"], 2);
+    let mut late = joined(first.address, &token, "late").await;
+    let state = late.json().await;
+    assert_eq!(state[4]["there"]["metas"][0], diff[4]["joins"]["there"]["metas"][0]);
+
+    // A third node learns who was present before it.
+    let (_third, address, _) = node(&first.database, redis.config()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut newcomer = joined(address, &token, "newcomer").await;
+    assert_eq!(newcomer.json().await[4]["there"]["metas"][0]["n"], 2);
+
+    second.stop().await;
+    assert_eq!(here.json().await[4]["leaves"]["there"]["metas"][0]["n"], 2);
+    assert_eq!(newcomer.json().await[4]["leaves"]["there"]["metas"][0]["n"], 2);
+}
