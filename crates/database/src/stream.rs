@@ -43,6 +43,9 @@ const LARGE_ROW: usize = 64 * 1024;
 /// The largest piece that is handed out.
 const MAX_CHUNK: usize = 64 * 1024;
 
+/// More than this of an abandoned row is not worth reading to its end.
+const WORTH_READING: usize = 256 * 1024;
+
 /// Where in a large row the reader stands.
 #[derive(Debug, Clone, Copy)]
 struct LargeRow {
@@ -64,6 +67,7 @@ pub struct RowStream {
     /// Read ahead, to know whether the statements could be started.
     ahead: Option<StreamEvent>,
     ended: bool,
+    discards: bool,
 }
 
 impl RowStream {
@@ -77,6 +81,7 @@ impl RowStream {
             large: None,
             ahead: None,
             ended: false,
+            discards: false,
         }
     }
 
@@ -96,6 +101,12 @@ impl RowStream {
     fn end(&mut self) {
         self.ended = true;
         self.connection = None;
+    }
+
+    /// From here on, dropping it within a large row closes the connection. PostgreSQL has made such a row and sends it to its
+    /// end, whatever is cancelled; to close is the only way to stop it at once.
+    pub fn discard_when_dropped(&mut self) {
+        self.discards = true;
     }
 
     /// The next event. `None` after the end: the transaction is then committed.
@@ -150,6 +161,17 @@ impl RowStream {
                     return Err((error.into_error(self.first, self.count), stale));
                 }
             }
+        }
+    }
+}
+
+impl Drop for RowStream {
+    fn drop(&mut self) {
+        if self.discards
+            && let (Some(large), Some(connection)) = (&self.large, &mut self.connection)
+            && large.field_left > WORTH_READING
+        {
+            connection.wire.broken = true;
         }
     }
 }

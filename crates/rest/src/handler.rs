@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, Volatility};
 use crate::config::OpenApiMode;
 use crate::cors;
 use crate::error::Error;
-use crate::execute::{self, Caller, Context, FunctionContext, Incoming, Outcome, Work};
+use crate::execute::{self, Caller, Context, Delivery, FunctionContext, Incoming, Outcome, Work};
 use crate::identity;
 use crate::openapi;
 use crate::parse::media::MediaType;
@@ -165,6 +165,10 @@ impl Job<'_> {
         Work { pre_request: self.state.pre_request.as_deref(), main, planned, explains: is_plan(media) }
     }
 
+    fn delivery(&self) -> Delivery<'_> {
+        Delivery { flows: &self.rest.shared.flows, stall: self.state.config.stall_timeout }
+    }
+
     async fn read(&self, plan: &ReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
         let (count, max_rows) = (self.request.prefer.count, self.state.config.max_rows);
         // Counting one more than may be returned is enough to know that there are more.
@@ -183,7 +187,7 @@ impl Job<'_> {
         let (outcome, flow) = if plan.head || work.explains || planned {
             (execute::run(pool, &context, &work, false, check).await?, None)
         } else {
-            execute::read(pool, &context, &work, check).await?
+            execute::read(pool, &context, &work, &self.delivery(), check).await?
         };
         self.finish(outcome, &plan.media, timing, |outcome| {
             respond::read(self.request, outcome, flow, &plan.media, max_rows)
@@ -223,17 +227,23 @@ impl Job<'_> {
             FunctionContext { isolation: plan.routine.isolation, settings: &plan.routine.settings };
         let context = self.context(access, function);
         let max = self.request.prefer.enforced_max_affected();
-        let undecided = !work.explains && writes && (plan.media.is_object() || max.is_some());
-        let outcome = execute::run(&self.rest.shared.pool, &context, &work, undecided, |outcome| {
+        let pool = &self.rest.shared.pool;
+        let check = |outcome: &Outcome| {
             if work.explains {
                 return Ok(());
             }
             singular(outcome, &plan.media)?;
             at_most(outcome, max)
-        })
-        .await?;
+        };
+        // What a function wrote must be committed before it is answered. What it read may be large.
+        let (outcome, flow) = if writes || work.explains || plan.method == CallMethod::Head {
+            let undecided = !work.explains && writes && (plan.media.is_object() || max.is_some());
+            (execute::run(pool, &context, &work, undecided, check).await?, None)
+        } else {
+            execute::read(pool, &context, &work, &self.delivery(), check).await?
+        };
         self.finish(outcome, &plan.media, timing, |outcome| {
-            respond::call(self.request, plan.routine, outcome, &plan.media)
+            respond::call(self.request, plan.routine, outcome, flow, &plan.media)
         })
     }
 

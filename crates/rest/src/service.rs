@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{self, Surroundings};
 use crate::catalog::{Catalog, load, settings};
+use crate::execute::Flows;
 use crate::{Config, handler};
 
 /// What requests are answered with. Never changed; a reload makes a new one.
@@ -77,6 +78,8 @@ impl std::fmt::Debug for Rest {
 
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
+    /// Bodies that are on their way to clients.
+    pub(crate) flows: Flows,
     pub(crate) state: ArcSwap<State>,
     /// What the environment said, before the database had its say.
     base: Config,
@@ -142,6 +145,7 @@ impl Rest {
         let (reloads, queue) = mpsc::channel(4);
         let shared = Arc::new(Shared {
             pool,
+            flows: Flows::default(),
             state: ArcSwap::from_pointee(State::new(config.clone(), None, keys)),
             retry_after: AtomicU64::new(1),
             reloads,
@@ -205,8 +209,14 @@ impl Rest {
         Duration::from_micros(self.shared.load_time.load(Ordering::Relaxed))
     }
 
-    /// Stops the background work.
+    /// How many bodies are on their way from the database to clients.
+    pub fn flowing(&self) -> usize {
+        self.shared.flows.count()
+    }
+
+    /// Stops the background work. Bodies that are still on their way are cut off.
     pub async fn stop(self) {
+        self.shared.flows.stop().await;
         if let Some(task) = self.task.lock().await.take() {
             task.abort();
             // It was told to stop; how it ended does not matter.

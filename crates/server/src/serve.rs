@@ -75,17 +75,20 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
     let channel = settings.channel_enabled.then(|| settings.channel.clone());
     let pool = Pool::new(login.clone(), settings.pool());
     running.pools.push(pool.clone());
+    let limits = gateway::Limits { write_timeout: settings.stall_timeout, ..gateway::Limits::default() };
     let rest = rest::Rest::start(settings, pool, ring);
     running.services.push(Box::pin(rest.clone().stop()));
     let entrance = match socket {
         Some((path, mode)) => {
             let listener = listen::bind_unix(&path, mode, "the service")?;
-            serve_router(running, listener, rest.router(), DRAIN);
+            serve_router(running, listener, rest.router(), limits, DRAIN);
             running.services.push(Box::pin(remove(path.clone())));
             rest::Entrance::Unix(path)
         }
         None => {
-            let bound = open(running, address, rest.router(), DRAIN, "PGRST_SERVER_PORT")?;
+            let listener = listen::bind(address, "the service", "PGRST_SERVER_PORT")?;
+            let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+            serve_router(running, listener, rest.router(), limits, DRAIN);
             running.addresses.api = Some(bound);
             rest::Entrance::Tcp(bound)
         }
@@ -252,7 +255,7 @@ fn open(
 ) -> Result<SocketAddr, Error> {
     let listener = listen::bind(address, "the service", setting)?;
     let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
-    serve_router(running, listener, router, drain);
+    serve_router(running, listener, router, gateway::Limits::default(), drain);
     Ok(bound)
 }
 
@@ -260,9 +263,9 @@ fn serve_router(
     running: &mut Running,
     listener: impl gateway::Accept + Sync + 'static,
     router: Router,
+    limits: gateway::Limits,
     drain: Duration,
 ) {
-    let limits = gateway::Limits::default();
     let handler = Arc::new(gateway::Alone::new(router, limits.body_timeout));
     let serving = gateway::serve(listener, handler, limits, running.close.subscribe(), drain);
     running.listeners.push(tokio::spawn(serving));

@@ -144,6 +144,9 @@ pub struct Config {
     pub unix_socket: Option<PathBuf>,
     /// `server-unix-socket-mode`
     pub unix_socket_mode: u32,
+    /// `server-stall-timeout`, in seconds: a client that takes nothing of an answer for this long is cut off. Ours; the
+    /// original's HTTP server has 30 seconds, too.
+    pub stall_timeout: Duration,
     /// `admin-server-host`
     pub admin_host: String,
     /// `admin-server-port`
@@ -204,6 +207,7 @@ impl Default for Config {
             server_timing: false,
             unix_socket: None,
             unix_socket_mode: 0o660,
+            stall_timeout: Duration::from_secs(30),
             admin_host: "!4".to_owned(),
             admin_port: None,
             cors: true,

@@ -186,6 +186,7 @@ impl Source {
                 .map(PathBuf::from)
                 .or_else(|| base.unix_socket.clone()),
             unix_socket_mode: self.socket_mode(base.unix_socket_mode)?,
+            stall_timeout: self.seconds(&["server-stall-timeout"], base.stall_timeout),
             admin_port,
             role_settings: base.role_settings.clone(),
             cors: base.cors,

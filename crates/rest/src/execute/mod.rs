@@ -1,13 +1,15 @@
 //! Running a statement: the only stage that touches a socket.
 
 mod context;
+mod flow;
 mod stream;
 
 use bytes::Bytes;
 use database::{Format, Param, Pool, ResultSet, Row, Statement};
 
 pub use context::{Caller, Context, FunctionContext, Incoming};
-pub use stream::{Flow, read};
+pub use flow::{Delivery, Flow, Flows};
+pub use stream::read;
 
 use crate::error::Error;
 use crate::sql::{Columns, Parameter, StatementText};

@@ -248,6 +248,7 @@ pub(crate) fn call(
     request: &Request,
     routine: &Routine,
     outcome: Outcome,
+    flow: Option<Flow>,
     media: &MediaType,
 ) -> Result<Response<Body>, Error> {
     let (status, range) = window(request, &outcome, outcome.total);
@@ -258,11 +259,13 @@ pub(crate) fn call(
     if !void {
         answer.media(request, media);
         if request.action != Action::Call(crate::parse::request::CallMethod::Head) {
-            answer.body = Content::Whole(if status == StatusCode::RANGE_NOT_SATISFIABLE {
-                out_of_bounds(request, outcome.total)
-            } else {
-                outcome.body.clone()
-            });
+            answer.body = match flow {
+                _ if status == StatusCode::RANGE_NOT_SATISFIABLE => {
+                    Content::Whole(out_of_bounds(request, outcome.total))
+                }
+                Some(flow) => Content::Flow(flow),
+                None => Content::Whole(outcome.body.clone()),
+            };
         }
     }
     overrides::apply(answer, &outcome).map(Answer::into_response)
