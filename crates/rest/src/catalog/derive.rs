@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::relationships::{ColumnPair, ForeignKey, KeyKind, Link, Relationship, ViewKey};
+use super::relationships::{ColumnPair, ForeignKey, KeyKind, Link, Related, Relationship, ViewKey};
 use super::rows::{Key, RelationColumns, RelationRow};
 use super::view_keys::Shown;
 use super::{Catalog, QualifiedName, Table};
@@ -158,11 +158,9 @@ pub(super) fn place_relationships(
             }
         }
     }
-    for (table, mut relationships) in by_table {
+    for (table, relationships) in by_table {
         if let Some(schema) = catalog.schemas.get_mut(&table.schema) {
-            relationships.sort();
-            relationships.shrink_to_fit();
-            schema.relationships.insert(table.name, relationships);
+            schema.relationships.insert(table.name, Related::new(relationships));
         }
     }
 }

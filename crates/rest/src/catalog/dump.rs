@@ -18,6 +18,7 @@ pub(crate) fn json(catalog: &Catalog) -> Value {
     let relationships: Vec<Value> = schemas()
         .flat_map(|(target, schema)| schema.relationships.values().map(move |all| (target, all)))
         .filter_map(|(target, all)| {
+            let all = all.all();
             let from = &all.first()?.table;
             Some(json!([[name(from), target], all.iter().map(relationship).collect::<Vec<_>>()]))
         })

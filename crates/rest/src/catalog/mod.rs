@@ -16,7 +16,7 @@ pub mod tables;
 pub mod view_keys;
 
 pub(crate) use dump::json;
-pub use relationships::{Cardinality, Junction, Link, Relationship};
+pub use relationships::{Cardinality, Junction, Link, Related, Relationship};
 pub use routines::{Parameter, ReturnType, Routine, Volatility};
 pub use tables::{Column, Table};
 
@@ -56,7 +56,7 @@ pub struct Schema {
     /// Functions by name; overloads ordered by their number of parameters.
     pub routines: HashMap<Arc<str>, Vec<Arc<Routine>>>,
     /// Relationships to relations of this schema, by the relation they start from.
-    pub relationships: HashMap<Arc<str>, Vec<Relationship>>,
+    pub relationships: HashMap<Arc<str>, Related>,
 }
 
 /// A handler of a media type.
@@ -102,8 +102,8 @@ impl Catalog {
     }
 
     /// The relationships of a relation within its schema.
-    pub fn relationships(&self, schema: &str, name: &str) -> Option<&[Relationship]> {
-        self.schemas.get(schema)?.relationships.get(name).map(Vec::as_slice)
+    pub fn relationships(&self, schema: &str, name: &str) -> Option<&Related> {
+        self.schemas.get(schema)?.relationships.get(name)
     }
 
     /// The function that turns a value of one type into another.
@@ -118,7 +118,7 @@ impl Catalog {
             "{} relations, {} relationships, {} functions, {} domain representations, {} media type handlers, {} \
              time zones",
             count(|schema| schema.tables.len()),
-            count(|schema| schema.relationships.values().map(Vec::len).sum()),
+            count(|schema| schema.relationships.values().map(|related| related.all().len()).sum()),
             count(|schema| schema.routines.values().map(Vec::len).sum()),
             self.representations.values().map(HashMap::len).sum::<usize>(),
             self.handlers.len(),

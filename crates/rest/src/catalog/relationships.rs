@@ -88,6 +88,54 @@ impl Relationship {
     }
 }
 
+/// The relationships of a relation, to be found by any word that can mean them.
+#[derive(Debug, Default)]
+pub struct Related {
+    all: Vec<Relationship>,
+    /// Words and positions in `all`, sorted.
+    words: Box<[(Arc<str>, u32)]>,
+}
+
+impl Related {
+    /// Sorts relationships and notes their words.
+    pub fn new(mut all: Vec<Relationship>) -> Self {
+        all.sort();
+        all.shrink_to_fit();
+        let mut words: Vec<(Arc<str>, u32)> = Vec::with_capacity(all.len() * 2);
+        for (relationship, at) in all.iter().zip(0..) {
+            let mut add = |word: &Arc<str>| words.push((word.clone(), at));
+            match &relationship.link {
+                Link::Computed { function, .. } => add(&function.name),
+                Link::Junction(_) => add(&relationship.target.name),
+                Link::Key { constraint, columns, .. } => {
+                    add(&relationship.target.name);
+                    add(constraint);
+                    if let [(here, _)] = columns.as_slice() {
+                        add(here);
+                    }
+                }
+            }
+        }
+        words.sort();
+        words.dedup();
+        Self { all, words: words.into() }
+    }
+
+    /// All of them, sorted.
+    pub fn all(&self) -> &[Relationship] {
+        &self.all
+    }
+
+    /// Those that a word can mean: of their target, their constraint, their column or their function.
+    pub fn meant_by(&self, word: &str) -> impl Iterator<Item = &Relationship> {
+        let start = self.words.partition_point(|(known, _)| **known < *word);
+        self.words[start..]
+            .iter()
+            .take_while(move |(known, _)| **known == *word)
+            .filter_map(|(_, at)| self.all.get(*at as usize))
+    }
+}
+
 /// A foreign key as the database has it.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {

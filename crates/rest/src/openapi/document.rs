@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Visible;
-use crate::catalog::{self, Cardinality, Catalog, Link, Parameter, Relationship, Routine, Table, Volatility};
+use crate::catalog::{
+    self, Cardinality, Catalog, Link, Parameter, Related, Relationship, Routine, Table, Volatility,
+};
 use crate::config::Config;
 
 const MEDIA_TYPES: [&str; 4] = [
@@ -38,7 +40,7 @@ pub(crate) fn document(catalog: &Catalog, config: &Config, schema: &str, visible
     paths.insert("/".to_owned(), root_path());
     for table in tables {
         let name = table.name.name.to_string();
-        let relationships = content.relationships.get(&table.name.name).map_or(&[][..], Vec::as_slice);
+        let relationships = content.relationships.get(&table.name.name).map_or(&[][..], Related::all);
         paths.insert(format!("/{name}"), table_path(table));
         table_parameters(table, &mut parameters);
         definitions.insert(name, definition(table, relationships));

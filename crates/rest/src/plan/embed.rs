@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
-use crate::catalog::{Cardinality, Catalog, Link, Relationship};
+use crate::catalog::{Cardinality, Catalog, Link, Related, Relationship};
 use crate::error::Error;
 use crate::fuzzy;
 use crate::parse::request::{Action, Request};
@@ -91,15 +92,19 @@ fn find<'a>(
     hint: Option<&str>,
 ) -> Result<&'a Relationship, Error> {
     let all = catalog.relationships(schema, origin);
-    let mut found: Vec<&'a Relationship> =
-        all.unwrap_or_default().iter().filter(|relationship| is_meant(relationship, target, hint)).collect();
+    // Mostly there is one, and nothing to be put in order.
+    let mut found: SmallVec<[&'a Relationship; 2]> = all
+        .into_iter()
+        .flat_map(|all| all.meant_by(target))
+        .filter(|relationship| is_meant(relationship, target, hint))
+        .collect();
     match found.len() {
         0 => Err(Error::NoRelationship {
             parent: origin.to_owned(),
             child: target.to_owned(),
             hint: hint.map(str::to_owned),
             schema: schema.to_owned(),
-            suggestion: suggestion(catalog, schema, origin, target, all),
+            suggestion: suggestion(catalog, schema, origin, target, all.map(Related::all)),
         }),
         1 => Ok(found[0]),
         _ => {

@@ -4,6 +4,7 @@ pub mod call;
 pub mod embed;
 pub mod mutate;
 pub mod negotiate;
+pub(crate) mod places;
 pub mod read;
 pub mod resolve;
 pub mod spread;

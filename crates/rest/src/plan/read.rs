@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::parse::ast::{Aggregate, IsValue, JsonKey, Operation, SelectField, SelectItem};
 use crate::parse::range::RowRange;
 use crate::parse::request::{Action, Request};
+use crate::plan::places::{Named, Places, update};
 use crate::plan::resolve::{self, Columns};
 use crate::plan::tree::{Column, Logic, Order, Output, ReadNode, Selected, Spread, SpreadColumn};
 use crate::plan::{embed, spread};
@@ -22,10 +23,12 @@ pub(crate) fn tree<'a>(
 ) -> Result<ReadNode<'a>, Error> {
     let mut root = ReadNode::new(schema, name, 0);
     add_select(&mut root, &request.query.select, catalog, schema);
-    add_filters(&mut root, request, catalog)?;
-    add_orders(&mut root, request, catalog)?;
-    add_ranges(&mut root, request)?;
-    add_logic(&mut root, request, catalog)?;
+    let mut places = Places::default();
+    add_filters(&mut root, &mut places, request, catalog)?;
+    add_orders(&mut root, &mut places, request, catalog)?;
+    add_ranges(&mut root, &mut places, request)?;
+    add_logic(&mut root, &mut places, request, catalog)?;
+    places.arrange(&mut root);
     embed::relate(&mut root, request, catalog, schema)?;
     expand_stars(&mut root, catalog, false);
     add_aliases(&mut root);
@@ -71,51 +74,38 @@ fn selected<'a>(field: &'a SelectField, columns: Columns<'a>) -> Selected<'a> {
     }
 }
 
-/// Changes the node that a path leads to. Every embed on the way moves in front of its siblings: PostgREST's answers list
-/// embeds in that order.
-fn update<'a>(
-    node: &mut ReadNode<'a>,
-    path: &'a [String],
-    change: impl FnOnce(&mut ReadNode<'a>),
-) -> Result<(), Error> {
-    let Some((first, rest)) = path.split_first() else {
-        change(node);
-        return Ok(());
-    };
-    let position = node
-        .children
-        .iter()
-        .position(|child| child.name == first || child.alias == Some(first.as_str()))
-        .ok_or_else(|| Error::NotEmbedded(first.clone()))?;
-    node.children[..=position].rotate_right(1);
-    match node.children.first_mut() {
-        Some(child) => update(child, rest, change),
-        None => Ok(()),
-    }
-}
-
 fn columns_of<'a>(catalog: &'a Catalog, node: &ReadNode<'a>) -> Columns<'a> {
     Columns::of(catalog, node.relation.0, &node.relation.1)
 }
 
-fn add_filters<'a>(root: &mut ReadNode<'a>, request: &'a Request, catalog: &'a Catalog) -> Result<(), Error> {
+fn add_filters<'a>(
+    root: &mut ReadNode<'a>,
+    places: &mut Places<'a>,
+    request: &'a Request,
+    catalog: &'a Catalog,
+) -> Result<(), Error> {
     let with_root = matches!(request.action, Action::Read { .. } | Action::Call(_));
     for (path, filter) in request.query.filters.iter().rev() {
         if with_root || !path.is_empty() {
-            update(root, path, |node| {
+            update(root, places, path, |node| {
                 let condition = columns_of(catalog, node).condition(filter);
-                node.conditions.insert(0, condition);
+                node.conditions.push(condition);
             })?;
         }
     }
     Ok(())
 }
 
-fn add_orders<'a>(root: &mut ReadNode<'a>, request: &'a Request, catalog: &'a Catalog) -> Result<(), Error> {
+fn add_orders<'a>(
+    root: &mut ReadNode<'a>,
+    places: &mut Places<'a>,
+    request: &'a Request,
+    catalog: &'a Catalog,
+) -> Result<(), Error> {
     // Columns of an order are looked up in the root, whatever the node: this is what PostgREST does.
     let columns = columns_of(catalog, root);
     for (path, terms) in request.query.order.iter().rev() {
-        update(root, path, |node| {
+        update(root, places, path, |node| {
             node.order = terms
                 .iter()
                 .map(|term| Order {
@@ -133,26 +123,38 @@ fn add_orders<'a>(root: &mut ReadNode<'a>, request: &'a Request, catalog: &'a Ca
     Ok(())
 }
 
-fn add_ranges<'a>(root: &mut ReadNode<'a>, request: &'a Request) -> Result<(), Error> {
+fn add_ranges<'a>(
+    root: &mut ReadNode<'a>,
+    places: &mut Places<'a>,
+    request: &'a Request,
+) -> Result<(), Error> {
     if request.action.mutates() {
         return Ok(());
     }
     root.range = request.range;
     for (path, range) in &request.query.ranges {
-        update(root, path, |node| node.range = *range)?;
+        update(root, places, path, |node| node.range = *range)?;
     }
     Ok(())
 }
 
-fn add_logic<'a>(root: &mut ReadNode<'a>, request: &'a Request, catalog: &'a Catalog) -> Result<(), Error> {
+fn add_logic<'a>(
+    root: &mut ReadNode<'a>,
+    places: &mut Places<'a>,
+    request: &'a Request,
+    catalog: &'a Catalog,
+) -> Result<(), Error> {
     for (path, logic) in request.query.logic.iter().rev() {
-        update(root, path, |node| {
+        update(root, places, path, |node| {
             let logic = columns_of(catalog, node).logic(logic);
-            node.conditions.insert(0, logic);
+            node.conditions.push(logic);
         })?;
     }
     Ok(())
 }
+
+/// The most columns that a `SELECT` can have (`MaxTupleAttributeNumber`).
+const MOST_COLUMNS: isize = 1664;
 
 /// Replaces `*` by the columns where their names must be known: when a value has another form outside, beside aggregates,
 /// and in spreads.
@@ -162,6 +164,8 @@ fn expand_stars<'a>(node: &mut ReadNode<'a>, catalog: &'a Catalog, grouped: bool
         || matches!(node.spread, Some(Spread::ToMany { .. }));
     let spread = node.spread.is_some();
     let columns = columns_of(catalog, node);
+    // PostgreSQL refuses a list of more than 1664 columns, so beyond that there is nothing to expand.
+    let mut left = MOST_COLUMNS;
     let star = node.select.iter().any(|selected| {
         selected.column.name == "*"
             && (selected.aggregate.is_none() || (spread && selected.aggregate == Some(Aggregate::Count)))
@@ -177,7 +181,9 @@ fn expand_stars<'a>(node: &mut ReadNode<'a>, catalog: &'a Catalog, grouped: bool
                     if !selected.column.is_star() {
                         return vec![selected];
                     }
+                    left -= all.len() as isize;
                     match selected.aggregate {
+                        None if left < 0 => vec![selected],
                         None => all
                             .iter()
                             .map(|column| Selected {
@@ -227,9 +233,11 @@ fn add_aliases(node: &mut ReadNode<'_>) {
 
 /// Points orders by a related table to the alias of that embed.
 fn relate_orders(node: &mut ReadNode<'_>) -> Result<(), Error> {
+    let children =
+        Named::new(if node.order.is_empty() { &[] } else { &node.children }, |child| child.output_name());
     for order in &mut node.order {
         let Some(relation) = &order.relation else { continue };
-        let Some(child) = node.children.iter().find(|child| child.output_name() == relation) else {
+        let Some(child) = children.find(relation) else {
             return Err(Error::NotEmbedded(relation.to_string()));
         };
         if !child.relationship.is_some_and(|relationship| relationship.is_to_one()) {
@@ -245,12 +253,12 @@ fn relate_orders(node: &mut ReadNode<'_>) -> Result<(), Error> {
 
 /// Turns `embed=is.null` into the question whether the embed has rows.
 fn filter_embeds(node: &mut ReadNode<'_>) {
-    fn visit(logic: &mut Logic<'_>, children: &[ReadNode<'_>]) {
+    fn visit(logic: &mut Logic<'_>, children: &Named<'_, '_>) {
         match logic {
             Logic::Group { members, .. } => members.iter_mut().for_each(|member| visit(member, children)),
             Logic::Filter { column, condition } if column.path.is_empty() => {
                 if condition.operation == Operation::Is(IsValue::Null)
-                    && let Some(child) = children.iter().find(|child| child.output_name() == column.name)
+                    && let Some(child) = children.find(&column.name)
                 {
                     *logic =
                         Logic::Embedded { exists: condition.negated, alias: child.aggregate_alias.clone() };
@@ -259,9 +267,10 @@ fn filter_embeds(node: &mut ReadNode<'_>) {
             Logic::Filter { .. } | Logic::Embedded { .. } => {}
         }
     }
-    let children = std::mem::take(&mut node.children);
-    node.conditions.iter_mut().for_each(|logic| visit(logic, &children));
-    node.children = children;
+    if !node.conditions.is_empty() && !node.children.is_empty() {
+        let children = Named::new(&node.children, |child| child.output_name());
+        node.conditions.iter_mut().for_each(|logic| visit(logic, &children));
+    }
     node.children.iter_mut().for_each(filter_embeds);
 }
 

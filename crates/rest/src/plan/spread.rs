@@ -1,6 +1,7 @@
 //! Spreads: aggregates that move to the parent, and arrays that keep an order.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::parse::ast::Aggregate;
@@ -45,11 +46,16 @@ fn hoist<'a>(node: &mut ReadNode<'a>) -> Vec<Hoisted<'a>> {
 }
 
 fn apply<'a>(node: &mut ReadNode<'a>, hoisted: &[Hoisted<'a>]) {
+    if hoisted.is_empty() {
+        return;
+    }
+    // From the last to the first, so that of equal names the first stays.
+    let by_name: HashMap<(&str, &str), &Hoisted<'a>> =
+        hoisted.iter().rev().map(|each| ((&*each.alias, &*each.name), each)).collect();
     for output in &mut node.outputs {
         let Output::Spread { columns, alias } = output else { continue };
         for column in columns {
-            if let Some(found) = hoisted.iter().find(|each| each.alias == *alias && each.name == column.name)
-            {
+            if let Some(found) = by_name.get(&(alias.as_str(), &*column.name)) {
                 column.aggregate = Some(found.aggregate);
                 column.aggregate_cast = found.cast;
                 column.alias = found.output.clone();

@@ -2,6 +2,7 @@
 
 use crate::catalog::Link;
 use crate::parse::ast::Join;
+use crate::plan::places::Named;
 use crate::plan::tree::{Column, Output, ReadNode, Selected, Source, Spread, SpreadColumn};
 use crate::sql::Sql;
 use crate::sql::fragment::{aggregated, join_condition, joined_embed, logic, order_by, selected, window};
@@ -63,10 +64,9 @@ pub(super) fn select<'a>(sql: &mut Sql<'a>, node: &ReadNode<'a>) {
         }
     }
     from(sql, node);
-    for output in &node.outputs {
-        if let Some(child) = node.children.iter().find(|child| child.aggregate_alias == output.alias()) {
-            join(sql, output, child);
-        }
+    // One output for each embed, in their order.
+    for (output, child) in node.outputs.iter().zip(&node.children) {
+        join(sql, output, child);
     }
     conditions(sql, node, &source, &mut |sql, exists, alias| joined_embed(sql, exists, alias));
     group_by(sql, &source, node);
@@ -200,8 +200,9 @@ pub(super) fn count<'a>(sql: &mut Sql<'a>, node: &ReadNode<'a>) {
     let source = qualifier(node);
     sql.push("SELECT 1");
     from(sql, node);
+    let children = Named::new(&node.children, |child| &child.aggregate_alias);
     let mut embedded = |sql: &mut Sql<'a>, exists: bool, alias: &str| {
-        if let Some(child) = node.children.iter().find(|child| child.aggregate_alias == alias) {
+        if let Some(child) = children.find(alias) {
             sql.push(if exists { "EXISTS (" } else { "NOT EXISTS (" });
             count(sql, child);
             sql.push(")");

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use rest::catalog::relationships::{self, ForeignKey};
 use rest::catalog::{
-    Catalog, Column, Link, Parameter, QualifiedName, Relationship, ReturnType, Routine, Schema, Table,
-    Volatility,
+    Catalog, Column, Link, Parameter, QualifiedName, Related, Relationship, ReturnType, Routine, Schema,
+    Table, Volatility,
 };
 use rest::parse::request::{self, Request};
 use rest::plan::Plan;
@@ -115,10 +115,11 @@ pub fn catalog() -> Catalog {
         target_is_view: false,
     }];
     let mut schema = Schema::default();
+    let mut related: HashMap<Arc<str>, Vec<Relationship>> = HashMap::new();
     for relationship in relationships::derive(&keys, &[], computed, &tables) {
-        schema.relationships.entry(relationship.table.name.clone()).or_default().push(relationship);
+        related.entry(relationship.table.name.clone()).or_default().push(relationship);
     }
-    schema.relationships.values_mut().for_each(|list| list.sort());
+    schema.relationships = related.into_iter().map(|(table, all)| (table, Related::new(all))).collect();
     schema.tables = tables.into_iter().map(|(name, table)| (name.name, table)).collect();
     for routine in [
         routine("add", &[("a", "integer"), ("b", "integer")], ("int4", false, false), Volatility::Immutable),
