@@ -74,7 +74,38 @@ impl Http {
     }
 }
 
-/// Sends `request(n)` over `connections` connections for `duration`; every answer must have status 200.
+impl Http {
+    /// Sends one request, drops the body of its answer while it arrives, and returns its length.
+    pub(crate) async fn swallow(&mut self, request: &[u8]) -> Result<usize> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                bail!("the connection was closed before an answer");
+            }
+        };
+        let text = std::str::from_utf8(&self.buffer[..head]).context("a head in UTF-8")?;
+        if text.get(9..12) != Some("200") {
+            bail!("{text}");
+        }
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.context("a length")?.parse()?;
+        let mut left = length - (self.buffer.len() - head);
+        let mut piece = vec![0; 1 << 18];
+        while left > 0 {
+            match self.stream.read(&mut piece).await? {
+                0 => bail!("the connection was closed {left} bytes before the end"),
+                count => left = left.saturating_sub(count),
+            }
+        }
+        Ok(length)
+    }
+}
+
+/// Sends `request(n)` over `connections` connections for `duration`; every answer must be a success.
 pub(crate) async fn run<F>(
     address: SocketAddr,
     connections: usize,
@@ -100,7 +131,7 @@ where
                             let bytes = request(turn);
                             let sent = Instant::now();
                             let answer = http.request(&bytes).await?;
-                            if answer.status != 200 {
+                            if answer.status >= 300 {
                                 bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
                             }
                             latencies.push(sent.elapsed());

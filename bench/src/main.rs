@@ -46,6 +46,14 @@ enum Measure {
     Memory,
     /// REST by primary key, signed in, under row level security, through the front door
     Rest,
+    /// REST: a list with embeds, an insert, a function, 10,000 rows in one insert
+    RestKinds,
+    /// REST: a million rows in one answer
+    RestLarge,
+    /// REST: a catalogue of 10,000 tables, and requests during its reload
+    RestCatalogue,
+    /// REST: from a query string to SQL
+    RestPlan,
     /// The request transaction alone, without the server: our database client against pgbench
     Transaction,
     /// Everything
@@ -60,12 +68,20 @@ fn main() -> Result<()> {
             Measure::Startup => startup::measure(&arguments).await,
             Measure::Memory => memory::measure(&arguments).await,
             Measure::Rest => rest::measure(&arguments).await,
+            Measure::RestKinds => rest::kinds::measure(&arguments).await,
+            Measure::RestLarge => rest::kinds::large(&arguments).await,
+            Measure::RestCatalogue => rest::catalogue::measure(&arguments).await,
+            Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::All => {
                 transaction::measure(&arguments).await?;
                 startup::measure(&arguments).await?;
                 memory::measure(&arguments).await?;
-                rest::measure(&arguments).await
+                rest::measure(&arguments).await?;
+                rest::kinds::measure(&arguments).await?;
+                rest::kinds::large(&arguments).await?;
+                rest::catalogue::measure(&arguments).await?;
+                rest::plan::measure(&arguments)
             }
         }
     })

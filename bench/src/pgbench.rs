@@ -37,7 +37,14 @@ impl Script {
                     continue;
                 }
                 let name = format!("v{number}_{index}");
-                sql = sql.replace(&placeholder, &format!(":{name}"));
+                // pgbench states no types.
+                let cast = match statement.types.get(index) {
+                    None | Some(0) => "",
+                    Some(114) => "::json",
+                    Some(3802) => "::jsonb",
+                    Some(other) => bail!("a parameter of type {other} cannot be given to pgbench"),
+                };
+                sql = sql.replace(&placeholder, &format!(":{name}{cast}"));
                 variables.push(format!(
                     "{name}={}",
                     value.as_deref().context("a NULL parameter cannot be given to pgbench")?

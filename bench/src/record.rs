@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, UnixStream};
 pub(crate) struct Recorded {
     pub(crate) sql: String,
     pub(crate) values: Vec<Option<String>>,
+    /// The types that the client stated, as oids; 0 or absent for what the server infers.
+    pub(crate) types: Vec<u32>,
 }
 
 /// A proxy on loopback that forwards to a PostgreSQL socket and remembers every statement that is bound.
@@ -62,7 +64,7 @@ async fn forward(
     server: &mut (impl AsyncWriteExt + Unpin),
     log: &Mutex<Vec<Recorded>>,
 ) -> Result<()> {
-    let mut statements: HashMap<String, String> = HashMap::new();
+    let mut statements: Statements = HashMap::new();
     // The first message has no type byte.
     let mut length = [0; 4];
     client.read_exact(&mut length).await?;
@@ -83,7 +85,10 @@ async fn forward(
                 let mut rest = &body[..];
                 let name = string(&mut rest)?;
                 let sql = string(&mut rest)?;
-                statements.insert(name, sql);
+                let types = (0..int16(&mut rest)?)
+                    .map(|_| Ok(u32::from_be_bytes(take(&mut rest, 4)?.try_into()?)))
+                    .collect::<Result<_>>()?;
+                statements.insert(name, (sql, types));
             }
             b'B' => {
                 let recorded = bound(&body, &statements)?;
@@ -98,11 +103,14 @@ async fn forward(
     }
 }
 
-fn bound(body: &[u8], statements: &HashMap<String, String>) -> Result<Recorded> {
+/// Texts and types of parameters by name.
+type Statements = HashMap<String, (String, Vec<u32>)>;
+
+fn bound(body: &[u8], statements: &Statements) -> Result<Recorded> {
     let mut rest = body;
     let _portal = string(&mut rest)?;
     let name = string(&mut rest)?;
-    let sql = statements.get(&name).context("a statement that was never parsed")?.clone();
+    let (sql, types) = statements.get(&name).context("a statement that was never parsed")?.clone();
     let formats = (0..int16(&mut rest)?).map(|_| int16(&mut rest)).collect::<Result<Vec<_>>>()?;
     let count = int16(&mut rest)?;
     let mut values = Vec::new();
@@ -123,7 +131,7 @@ fn bound(body: &[u8], statements: &HashMap<String, String>) -> Result<Recorded> 
         }
         values.push(Some(String::from_utf8(bytes.to_vec())?));
     }
-    Ok(Recorded { sql, values })
+    Ok(Recorded { sql, values, types })
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8]> {
