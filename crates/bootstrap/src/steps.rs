@@ -65,6 +65,7 @@ pub(crate) const BEFORE_SERVICES: &[Step] = &[
 /// What builds on the services' tables.
 pub(crate) const AFTER_SERVICES: &[Step] = &[
     always("900", "service grants", core!("900_service_grants")),
+    always("901", "storage rights", core!("901_storage_rights")),
     always("910", "guard", core!("910_guard")),
 ];
 

@@ -18,6 +18,7 @@ pub mod domain;
 mod context;
 mod error;
 mod http_parts;
+mod outgoing;
 mod routes;
 mod service;
 mod sql;

@@ -27,7 +27,7 @@ impl Webhook {
     /// None without an address.
     pub(crate) fn new(config: &Config) -> Option<Self> {
         let url = config.webhook.url.clone()?;
-        let client = match reqwest::Client::builder().timeout(TIMEOUT).build() {
+        let client = match crate::outgoing::client(TIMEOUT) {
             Ok(client) => client,
             Err(error) => {
                 tracing::error!(%error, "webhooks cannot be posted");

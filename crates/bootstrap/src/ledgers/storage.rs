@@ -44,12 +44,20 @@ pub const BLOBS: Ledger = Ledger {
             migration.version, migration.name
         )
     },
-    migrations: &[Migration {
-        version: "001",
-        name: "blobs",
-        hash: "",
-        sql: include_str!("../../sql/storage/blobs.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: "001",
+            name: "blobs",
+            hash: "",
+            sql: include_str!("../../sql/storage/blobs.sql"),
+        },
+        Migration {
+            version: "002",
+            name: "close-storage",
+            hash: "",
+            sql: include_str!("../../sql/storage/close_storage.sql"),
+        },
+    ],
 };
 
 /// A migration whose effect is part of the next file.

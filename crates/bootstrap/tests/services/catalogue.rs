@@ -99,7 +99,7 @@ fn ledgers_are_in_order_and_end_with_a_file() {
     // Seven of GoTrue's are the rows that Supabase's image writes.
     assert_eq!(
         counted,
-        [("auth", 67), ("storage", 44), ("_storage", 1), ("realtime", 64), ("_realtime", 25)]
+        [("auth", 67), ("storage", 44), ("_storage", 2), ("realtime", 64), ("_realtime", 25)]
     );
 
     for ledger in ledgers::ALL {

@@ -48,7 +48,7 @@ async fn purge(call: &Call, path: &str) -> Result<Response> {
     call.domain.find(&context, &bucket, &key).await?;
     let failed =
         |error: reqwest::Error| Error::internal(format!("the cache was not purged: {}", error.without_url()));
-    let client = reqwest::Client::builder().timeout(PURGE_TIMEOUT).build().map_err(failed)?;
+    let client = crate::outgoing::client(PURGE_TIMEOUT).map_err(failed)?;
     let body = json!({
         "tenant": { "ref": call.domain.config().tenant },
         "bucketId": bucket,
