@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod ident;
 mod listen;
 pub mod migrate;
+mod pipeline;
 mod pool;
 mod pooler;
 pub mod replication;
@@ -45,6 +46,7 @@ pub use config::{
 pub use connection::{Connection, NoticeHook, TransactionStatus};
 pub use error::{DbError, Error, Severity, SqlState};
 pub use listen::{Event as ListenEvent, Listener, Notification};
+pub use pipeline::PipelinedRequest;
 pub use pool::{Pool, PoolConfig, PoolStatus, PooledConnection, Pooler, PreparedStatements, SessionReset};
 pub use postgres_types as types;
 pub use postgres_types::{FromSql, ToSql, Type};

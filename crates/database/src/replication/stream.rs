@@ -85,22 +85,16 @@ impl ReplicationStream {
         Ok(Some(event))
     }
 
-    /// An event that has arrived already, without waiting.
-    pub async fn next_now(&mut self) -> Result<Option<ReplicationEvent>, Error> {
-        let waker = futures_util::task::noop_waker_ref();
-        let mut cx = std::task::Context::from_waker(waker);
-        let next = std::pin::pin!(self.next());
-        match next.poll(&mut cx) {
-            std::task::Poll::Ready(event) => event,
-            std::task::Poll::Pending => Ok(None),
-        }
-    }
-
     /// Tells the server that everything before `position` has been dealt with, so that it may forget it.
     pub async fn confirm(&mut self, position: Lsn) -> Result<(), Error> {
         self.confirmed = self.confirmed.max(position);
         self.put_status()?;
         self.connection.wire.flush().await
+    }
+
+    /// Like [`ReplicationStream::confirm`], but the server is not told before it asks.
+    pub fn note(&mut self, position: Lsn) {
+        self.confirmed = self.confirmed.max(position);
     }
 
     /// How far the server's log had come when we last heard of it.
