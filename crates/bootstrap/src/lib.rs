@@ -31,3 +31,10 @@ pub use extensions::{OLDEST_WITH_CONTROL_PATH, install_extensions};
 pub use options::{Class, LOGIN_ROLES, Options, Passwords, Services};
 pub use report::{Difference, Outcome, Report};
 pub use state::schema_digest;
+
+/// Makes the partitions of `realtime.messages` for the days to come and the publication through which they are read. Run by
+/// the realtime service, again and again; needs the owner of both or a superuser.
+pub const REALTIME_UPKEEP: &str = include_str!("../sql/realtime/upkeep.sql");
+
+/// Drops the partitions of `realtime.messages` that are older than three days. Run by the realtime service.
+pub const REALTIME_EXPIRY: &str = include_str!("../sql/realtime/expiry.sql");

@@ -56,6 +56,7 @@ pub(crate) const BEFORE_SERVICES: &[Step] = &[
     always("070", "schema reload", core!("070_schema_reload")),
     always("071", "extension access", core!("071_extension_access")),
     always("072", "graphql", core!("072_graphql")),
+    always("075", "publication watch", core!("075_publication_watch")),
     always("080", "publication", core!("080_publication")),
     always("090", "pooler access", core!("090_pooler_access")),
     always("100", "large objects", core!("100_large_objects")),
@@ -67,6 +68,7 @@ pub(crate) const AFTER_SERVICES: &[Step] = &[
     always("900", "service grants", core!("900_service_grants")),
     always("901", "storage rights", core!("901_storage_rights")),
     always("910", "guard", core!("910_guard")),
+    always("920", "subscriptions", core!("920_subscriptions")),
 ];
 
 /// Version of the step that makes the database `_supabase`, which no transaction can.
