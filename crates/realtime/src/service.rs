@@ -10,7 +10,7 @@ use tokens::KeyRing;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Upkeep};
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::tenant::{self, Tenant};
@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub ring: KeyRing,
     /// Who may use the tenant API and read the figures.
     pub management: http::Management,
+    /// What keeps the table of messages in shape.
+    pub upkeep: Upkeep,
 }
 
 /// Why the tenant's row could not be written.
@@ -54,11 +56,12 @@ pub(crate) struct Inner {
 const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Realtime {
-    /// Starts what runs in the background. Nothing is asked of the database before a client wants it.
+    /// Starts what runs in the background. But for the partitions of messages, nothing is asked of the database before a
+    /// client wants it.
     pub fn start(config: Config, surroundings: Surroundings) -> Self {
-        let Surroundings { pool, replication, ring, management } = surroundings;
+        let Surroundings { pool, replication, ring, management, upkeep } = surroundings;
         let hub = Arc::new(Hub::new(config.limits, config.private_only));
-        let changes = Changes::start(&config, hub.clone(), pool.clone(), replication);
+        let changes = Changes::start(&config, hub.clone(), replication, upkeep);
         let inner = Arc::new(Inner {
             config,
             hub,

@@ -173,7 +173,13 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
         PoolConfig { name: "realtime", max_size: environment.pool_size.max(1), ..PoolConfig::default() };
     let pool = Pool::new(login.clone(), limits);
     running.pools.push(pool.clone());
-    let surroundings = realtime::Surroundings { pool, replication: login, ring, management };
+    let surroundings = realtime::Surroundings {
+        pool,
+        replication: login,
+        ring,
+        management,
+        upkeep: crate::settings::realtime::UPKEEP,
+    };
     let realtime = realtime::Realtime::start(environment.config, surroundings);
     if variables.get("SEED_SELF_HOST").as_deref() == Some("true") {
         let part = |name: &str| variables.get(name).unwrap_or_default();

@@ -234,6 +234,7 @@ impl Starting {
                 api: Some(self.ring.clone()),
                 ..realtime::http::Management::default()
             },
+            upkeep: settings::realtime::UPKEEP,
         };
         let realtime = realtime::Realtime::start(service_settings, surroundings);
         self.door.mount(gateway::Service::Realtime, Mount::Running(realtime.router()));

@@ -10,19 +10,52 @@
 //!
 //! New claims for a channel (`access_token`) are told by [`Subscription::claims`]. Messages that the database itself
 //! broadcasts go to [`crate::hub::Hub::broadcast_from_database`]. Nothing here ever waits for a socket.
+//!
+//! One reader ([`reader`]) of one temporary slot feeds everybody. [`feed`] is the task around it: it turns what channels
+//! asked for ([`params`], [`filter`]) into listeners on tables ([`resolve`], [`index`]), hands batches of changes to
+//! [`delivery`], and opens the slot again when it is lost. Nothing is asked of the database while nobody is there.
 
+mod delivery;
+mod feed;
+mod filter;
+mod index;
+mod json;
+mod like;
+mod messages;
+mod params;
+mod payload;
+mod predicate;
+mod reader;
+mod registry;
+mod resolve;
+mod row;
+mod server_side;
 mod sink;
+mod table;
+mod upkeep;
+mod visibility;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use database::{ConnectConfig, Pool};
+use database::{ConnectConfig, Pool, PoolConfig};
 use serde_json::{Map, Value};
 use tokens::Verified;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hub::Hub;
+use delivery::Delivery;
+use feed::Feed;
+use index::Claims;
+use reader::Source;
+use registry::Registry;
 
 pub use sink::{Change, ChangeSink};
+pub use upkeep::Upkeep;
 
 /// What a channel asked for: one entry of `postgres_changes`.
 #[derive(Debug, Clone)]
@@ -35,37 +68,113 @@ pub struct Binding {
 
 /// The reader of the database's changes, and who wants them.
 pub struct Changes {
-    hub: Arc<Hub>,
+    registry: Arc<Registry>,
+    live: Arc<AtomicBool>,
+    stop: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A channel's wish to see changes. Dropped, it ends.
-pub struct Subscription {}
+pub struct Subscription {
+    registry: Arc<Registry>,
+    number: u64,
+}
+
+/// How many connections the evaluation of policies may take.
+const CONNECTIONS: usize = 4;
+/// How long a policy may think about a batch.
+const POLICY_TIMEOUT: &str = "5s";
 
 impl Changes {
     /// Nothing is read before somebody subscribes or joins ([`Hub::channels`]).
-    pub fn start(config: &Config, hub: Arc<Hub>, pool: Pool, replication: ConnectConfig) -> Self {
-        let _ = (config, pool, replication);
-        Self { hub }
+    ///
+    /// `database` is the server itself, past any pooler, under a login that may replicate and act as the roles of
+    /// clients' tokens.
+    pub fn start(config: &Config, hub: Arc<Hub>, database: ConnectConfig, upkeep: Upkeep) -> Self {
+        let pool = Pool::new(
+            database
+                .clone()
+                .with_application_name("realtime_changes")
+                .with_setting("datestyle", "ISO, MDY")
+                .with_setting("intervalstyle", "postgres")
+                .with_setting("timezone", "UTC")
+                .with_setting("extra_float_digits", "1")
+                .with_setting("bytea_output", "hex")
+                .with_setting("statement_timeout", POLICY_TIMEOUT)
+                // A policy's plan does not depend on who asks; planning a thousand times a batch would.
+                .with_setting("plan_cache_mode", "force_generic_plan")
+                .with_setting("jit", "off"),
+            PoolConfig {
+                name: "realtime_changes",
+                max_size: CONNECTIONS,
+                request_timeout: Some(Duration::from_secs(30)),
+                ..PoolConfig::default()
+            },
+        );
+        let registry = Arc::new(Registry::default());
+        let live = Arc::new(AtomicBool::new(false));
+        let stop = CancellationToken::new();
+        let feed = Feed {
+            registry: registry.clone(),
+            hub,
+            source: Source {
+                database,
+                publication: config.publication.clone(),
+                slot: format!("supabase_realtime_replication_slot_{}", config.slot_suffix),
+                exclusive: config.redis_url.is_some(),
+            },
+            upkeep,
+            delivery: Delivery::new(pool.clone(), CONNECTIONS),
+            stop: stop.clone(),
+            live: live.clone(),
+            told: HashSet::new(),
+        };
+        let keeping = upkeep.keep(pool, config.janitor, stop.clone());
+        let tasks = Mutex::new(vec![tokio::spawn(feed.run()), tokio::spawn(keeping)]);
+        Self { registry, live, stop, tasks }
     }
 
     /// Whether messages that the database broadcasts arrive at the moment.
     pub fn hears_messages(&self) -> bool {
-        true
+        self.live.load(Ordering::Relaxed)
     }
 
     /// Begins to deliver, at some later moment, what `claims` may see. Returns at once.
     pub fn subscribe(&self, claims: Arc<Verified>, bindings: Vec<Binding>, sink: ChangeSink) -> Subscription {
-        let _ = (&self.hub, claims, bindings, sink);
-        Subscription {}
+        let number = self.registry.add(claims_of(&claims), bindings, sink);
+        Subscription { registry: self.registry.clone(), number }
     }
 
     /// Ends everything that runs.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            // It has ended or panicked: over either way.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl Subscription {
     /// The channel's token was replaced.
     pub fn claims(&self, claims: Arc<Verified>) {
-        let _ = claims;
+        self.registry.set_claims(self.number, claims_of(&claims));
     }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.registry.remove(self.number);
+    }
+}
+
+fn claims_of(verified: &Verified) -> Arc<Claims> {
+    Arc::new(Claims { role: verified.role().unwrap_or_default().into(), json: verified.claims_json.clone() })
 }

@@ -81,6 +81,10 @@ pub(crate) async fn node(database: &TestDatabase, config: Config) -> (Realtime, 
             replication: database.config("supabase_admin"),
             ring: ring.clone(),
             management: Management { api: Some(ring.clone()), ..Management::default() },
+            upkeep: realtime::changes::Upkeep {
+                prepare: bootstrap::REALTIME_UPKEEP,
+                expire: bootstrap::REALTIME_EXPIRY,
+            },
         },
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

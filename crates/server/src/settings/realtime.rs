@@ -35,3 +35,7 @@ pub fn settings(config: &Config) -> Result<realtime::Config, Error> {
     realtime::Config::from_env(lookup)
         .map_err(|error| Error::Settings { service: "realtime", reason: error.to_string() })
 }
+
+/// What keeps the table of messages in shape.
+pub const UPKEEP: realtime::changes::Upkeep =
+    realtime::changes::Upkeep { prepare: bootstrap::REALTIME_UPKEEP, expire: bootstrap::REALTIME_EXPIRY };
