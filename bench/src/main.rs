@@ -8,6 +8,7 @@ mod load;
 mod memory;
 mod pgbench;
 mod process;
+mod realtime_changes;
 mod record;
 mod rest;
 mod startup;
@@ -56,6 +57,8 @@ enum Measure {
     RestPlan,
     /// The request transaction alone, without the server: our database client against pgbench
     Transaction,
+    /// Database changes: statement to socket, row level security with a thousand users, what an idle server asks
+    RealtimeChanges,
     /// Everything
     All,
 }
@@ -73,6 +76,7 @@ fn main() -> Result<()> {
             Measure::RestCatalogue => rest::catalogue::measure(&arguments).await,
             Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
+            Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
             Measure::All => {
                 transaction::measure(&arguments).await?;
                 startup::measure(&arguments).await?;
@@ -81,7 +85,8 @@ fn main() -> Result<()> {
                 rest::kinds::measure(&arguments).await?;
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;
-                rest::plan::measure(&arguments)
+                rest::plan::measure(&arguments)?;
+                realtime_changes::measure(&arguments).await
             }
         }
     })
