@@ -12,8 +12,15 @@ async fn main() -> anyhow::Result<()> {
     let pool = Pool::new(config.connect()?, config.pool());
     let keys = config.keys()?.map(KeyRing::new);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", config.port)).await.context("listening")?;
+    let admin = config.admin_port;
     let (channel, login) = (config.channel.clone(), pool.config().clone());
     let rest = Rest::start(config, pool, keys);
+    if let Some(port) = admin {
+        let entrance = rest::Entrance::Tcp(listener.local_addr()?);
+        let router = rest.admin_router(rest::Surroundings { entrance, listening: None });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.context("listening")?;
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
     let told = rest.clone();
     tokio::spawn(async move {
         let mut notifications = Listener::connect(login, &[&channel]).await?;

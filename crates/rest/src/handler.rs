@@ -29,6 +29,10 @@ use crate::timing::{Stage, Timing};
 /// alone has none.
 const LARGEST_BODY: usize = 1 << 30;
 
+/// Under whose name a request was answered, in the extensions of answers that are to be logged.
+#[derive(Clone, Debug)]
+pub struct Role(pub Arc<str>);
+
 /// Answers any request.
 pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
     let state = rest.shared.state.load_full();
@@ -39,7 +43,8 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
         return response;
     }
     let mut timing = Timing::start(state.config.server_timing);
-    let mut response = match respond(&rest, &state, &parts, body, &mut timing).await {
+    let mut role = None;
+    let mut response = match respond(&rest, &state, &parts, body, &mut timing, &mut role).await {
         Ok(mut response) => {
             timing.write(response.headers_mut());
             response
@@ -52,6 +57,9 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
             error.response(rest.retry_after())
         }
     };
+    if let Some(role) = role.filter(|_| state.config.log_level.includes(response.status())) {
+        response.extensions_mut().insert(Role(role));
+    }
     if state.config.cors {
         cors::decorate(&parts.headers, response.headers_mut(), &state.config);
     }
@@ -68,10 +76,12 @@ async fn respond(
     parts: &http::request::Parts,
     body: Body,
     timing: &mut Timing,
+    role: &mut Option<Arc<str>>,
 ) -> Result<Response<Body>, Error> {
     let config = &state.config;
     let verified = parts.extensions.get::<Arc<Verified>>().cloned();
     let caller = identity::identify(&parts.headers, verified, state.keys.as_ref(), &state.policy, config)?;
+    *role = Some(caller.role.clone());
     timing.mark(Stage::Jwt);
     if state.catalog.is_none() {
         return Err(Error::NoCatalog);
@@ -162,6 +172,9 @@ impl Job<'_> {
         planned: Option<sql::StatementText<'w>>,
         media: &MediaType,
     ) -> Work<'w> {
+        if self.state.config.log_query {
+            tracing::info!(query = main.text, "main query");
+        }
         Work { pre_request: self.state.pre_request.as_deref(), main, planned, explains: is_plan(media) }
     }
 

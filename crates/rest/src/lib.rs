@@ -25,6 +25,7 @@ mod sqlstate;
 mod timing;
 
 pub use admin::{Entrance, Surroundings};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, LogLevel};
 pub use error::Error;
+pub use handler::Role;
 pub use service::Rest;

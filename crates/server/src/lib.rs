@@ -9,6 +9,7 @@
 
 pub mod control;
 
+mod access_log;
 mod adopt;
 mod error;
 mod first_start;

@@ -20,7 +20,26 @@ pub(crate) fn bind(
     what: &'static str,
     setting: &'static str,
 ) -> Result<TcpListener, Error> {
-    try_bind(address).map_err(|source| {
+    bind_families(address, Families::Both, what, setting)
+}
+
+/// Which address families a socket of IPv6 takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Families {
+    /// IPv6 alone.
+    Own,
+    /// IPv4, too, where the address is `::`.
+    Both,
+}
+
+/// The same, with a say in the families.
+pub(crate) fn bind_families(
+    address: SocketAddr,
+    families: Families,
+    what: &'static str,
+    setting: &'static str,
+) -> Result<TcpListener, Error> {
+    try_bind(address, families).map_err(|source| {
         if source.kind() == io::ErrorKind::AddrInUse {
             Error::PortTaken { what, address, setting }
         } else {
@@ -29,11 +48,10 @@ pub(crate) fn bind(
     })
 }
 
-fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn try_bind(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // `::` then means every address of the machine, of both families.
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(families == Families::Own)?;
     }
     // A restart must not wait for the last connections of the stopped server to be forgotten.
     socket.set_reuse_address(true)?;

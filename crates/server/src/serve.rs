@@ -1,6 +1,6 @@
 //! One service alone, as the original program runs: at the root path, from its own environment names.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,11 @@ use axum::Router;
 use config::Service;
 use database::{ConnectConfig, Pool, PoolConfig};
 use tokens::{KeyRing, KeySet};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::access_log::{self, AccessLog};
+use crate::listen::Families;
 use crate::notifications::{Notifications, Subscription};
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
@@ -69,26 +72,28 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
     let settings = rest::Config::from_env(variables.0.iter().cloned()).map_err(refused)?;
     let login = settings.connect().map_err(refused)?;
     let ring = settings.keys().map_err(refused)?.map(KeyRing::new);
-    let address = postgrest_address(&settings.host, settings.port)?;
+    let (host, port) = (settings.host.clone(), settings.port);
     let socket = settings.unix_socket.clone().map(|path| (path, settings.unix_socket_mode));
-    let admin = settings.admin_port.map(|port| postgrest_address(&settings.admin_host, port)).transpose()?;
+    let admin = settings.admin_port.map(|port| (settings.admin_host.clone(), port));
+    let log = AccessLog::start(settings.log_level).map_err(|error| Error::Internal(error.to_string()))?;
     let channel = settings.channel_enabled.then(|| settings.channel.clone());
     let pool = Pool::new(login.clone(), settings.pool());
     running.pools.push(pool.clone());
     let limits = gateway::Limits { write_timeout: settings.stall_timeout, ..gateway::Limits::default() };
     let rest = rest::Rest::start(settings, pool, ring);
     running.services.push(Box::pin(rest.clone().stop()));
+    let router = rest.router().layer(axum::middleware::from_fn_with_state(log, access_log::answer));
     let entrance = match socket {
         Some((path, mode)) => {
             let listener = listen::bind_unix(&path, mode, "the service")?;
-            serve_router(running, listener, rest.router(), limits, DRAIN);
+            serve_router(running, listener, router, limits, DRAIN);
             running.services.push(Box::pin(remove(path.clone())));
             rest::Entrance::Unix(path)
         }
         None => {
-            let listener = listen::bind(address, "the service", "PGRST_SERVER_PORT")?;
+            let listener = listen_as_postgrest(&host, port, "PGRST_SERVER_PORT")?;
             let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
-            serve_router(running, listener, rest.router(), limits, DRAIN);
+            serve_router(running, listener, router, limits, DRAIN);
             running.addresses.api = Some(bound);
             rest::Entrance::Tcp(bound)
         }
@@ -98,9 +103,10 @@ async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), 
         let told = Box::new(move |payload: Option<&str>| reloaded.notified(payload));
         subscribe(running, login, Subscription { channel, told })
     });
-    if let Some(admin) = admin {
+    if let Some((host, port)) = admin {
         let router = rest.admin_router(rest::Surroundings { entrance, listening });
-        open(running, admin, router, DRAIN, "PGRST_ADMIN_SERVER_PORT")?;
+        let listener = listen_as_postgrest(&host, port, "PGRST_ADMIN_SERVER_PORT")?;
+        serve_router(running, listener, router, gateway::Limits::default(), DRAIN);
     }
     Ok(())
 }
@@ -348,16 +354,26 @@ fn nothing(signals: Signals) -> Running {
     }
 }
 
-/// PostgREST's words for "any address": `*` both families, `*4` and `!4` IPv4 preferred or only, and so on.
-fn postgrest_address(host: &str, port: u16) -> Result<SocketAddr, Error> {
-    let ip = match host {
-        "*4" | "!4" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        "*" | "*6" | "!6" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text => text.parse().map_err(|_| Error::Settings {
-            service: "rest",
-            reason: format!("server-host: {text:?} is no address"),
-        })?,
-    };
-    Ok(SocketAddr::new(ip, port))
+/// Listens where `server-host` says, in PostgREST's words: `*` is any address, `*4` and `*6` prefer a family and take the
+/// other if there is no such, `!4` and `!6` insist.
+fn listen_as_postgrest(host: &str, port: u16, setting: &'static str) -> Result<TcpListener, Error> {
+    const ANY_4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    const ANY_6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let bind =
+        |ip, families| listen::bind_families(SocketAddr::new(ip, port), families, "the service", setting);
+    match host {
+        "!4" => bind(ANY_4, Families::Own),
+        "!6" => bind(ANY_6, Families::Own),
+        "*4" => bind(ANY_4, Families::Own).or_else(|_| bind(ANY_6, Families::Both)),
+        "*" | "*6" => bind(ANY_6, Families::Both).or_else(|_| bind(ANY_4, Families::Own)),
+        name => {
+            let refused = |reason: String| Error::Settings {
+                service: "rest",
+                reason: format!("server-host: {name:?} is no address: {reason}"),
+            };
+            let addresses = (name, port).to_socket_addrs().map_err(|error| refused(error.to_string()))?;
+            let address = addresses.into_iter().next().ok_or_else(|| refused("it has none".to_owned()))?;
+            bind(address.ip(), Families::Own)
+        }
+    }
 }

@@ -62,6 +62,18 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    /// Whether requests that were answered with this status are logged.
+    pub fn includes(self, status: http::StatusCode) -> bool {
+        match self {
+            Self::Crit => false,
+            Self::Error => status.as_u16() >= 500,
+            Self::Warn => status.as_u16() >= 400,
+            Self::Info | Self::Debug => true,
+        }
+    }
+}
+
 /// Everything that can be configured. [`Config::default`] has PostgREST's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
