@@ -21,7 +21,7 @@ enum Found {
     End,
 }
 
-/// An error at one position.
+/// An error at one position. What was expected there is in [`Scan::labels`].
 #[derive(Debug, Default)]
 struct Expectation {
     position: usize,
@@ -29,33 +29,6 @@ struct Expectation {
     found: Option<Found>,
     /// What a negative look-ahead refused. Shown instead of `found`.
     refused: SmallVec<[char; 1]>,
-    expected: SmallVec<[&'static str; 10]>,
-}
-
-impl Expectation {
-    fn is_empty(&self) -> bool {
-        self.found.is_none() && self.refused.is_empty() && self.expected.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.found = None;
-        self.refused.clear();
-        self.expected.clear();
-    }
-
-    /// Joins a later error into this one: the further one wins, equals add up.
-    fn merge(&mut self, later: Expectation) {
-        if later.is_empty() {
-            return;
-        }
-        if self.is_empty() || later.position > self.position {
-            *self = later;
-        } else if later.position == self.position {
-            self.found = self.found.or(later.found);
-            self.refused.extend(later.refused);
-            self.expected.extend(later.expected);
-        }
-    }
 }
 
 /// Where and why a text could not be parsed.
@@ -75,7 +48,17 @@ pub(crate) struct Scan<'a> {
     text: &'a str,
     position: usize,
     expectation: Expectation,
+    /// What would have been accepted: first what the errors say that are set aside in [`Scan::attempt`] and its kin, the
+    /// outermost first, then from `floor` on what [`Self::expectation`] says. So to set an error aside moves nothing.
+    labels: SmallVec<[&'static str; 24]>,
+    floor: usize,
     depth: usize,
+}
+
+/// An error that is set aside while a parser runs.
+struct Aside {
+    expectation: Expectation,
+    floor: usize,
 }
 
 /// How deep embeds and logic groups may nest. The parser is recursive; so are the planner and PostgreSQL.
@@ -83,7 +66,73 @@ const MAX_DEPTH: usize = 100;
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, position: 0, expectation: Expectation::default(), depth: 0 }
+        Self {
+            text,
+            position: 0,
+            expectation: Expectation::default(),
+            labels: SmallVec::new(),
+            floor: 0,
+            depth: 0,
+        }
+    }
+
+    fn is_clear(&self) -> bool {
+        self.expectation.found.is_none()
+            && self.expectation.refused.is_empty()
+            && self.labels.len() == self.floor
+    }
+
+    fn clear(&mut self) {
+        self.expectation.found = None;
+        self.expectation.refused.clear();
+        self.labels.truncate(self.floor);
+    }
+
+    /// Begins with no error, and keeps the one there is.
+    fn set_aside(&mut self) -> Aside {
+        let floor = std::mem::replace(&mut self.floor, self.labels.len());
+        Aside { expectation: std::mem::take(&mut self.expectation), floor }
+    }
+
+    /// Goes back to the error that was set aside; what came later is forgotten.
+    fn restore(&mut self, before: Aside) {
+        self.labels.truncate(self.floor);
+        self.expectation = before.expectation;
+        self.floor = before.floor;
+    }
+
+    /// Forgets the error that was set aside.
+    fn forget(&mut self, before: Aside) {
+        self.labels.drain(before.floor..self.floor);
+        self.floor = before.floor;
+    }
+
+    /// Joins the error there is into the one that was set aside: the further one wins, equals add up.
+    fn join(&mut self, before: Aside) {
+        let nothing_before = before.expectation.found.is_none()
+            && before.expectation.refused.is_empty()
+            && before.floor == self.floor;
+        if self.is_clear() {
+            self.restore(before);
+        } else if nothing_before || self.expectation.position > before.expectation.position {
+            self.forget(before);
+        } else if self.expectation.position == before.expectation.position {
+            let later = std::mem::replace(&mut self.expectation, before.expectation);
+            self.expectation.found = self.expectation.found.or(later.found);
+            self.expectation.refused.extend(later.refused);
+            self.floor = before.floor;
+        } else {
+            self.restore(before);
+        }
+    }
+
+    /// Notes an error beside the one there is: the further one wins, equals add up. Whether it was noted.
+    fn note(&mut self, position: usize) -> bool {
+        if self.is_clear() || position > self.expectation.position {
+            self.clear();
+            self.expectation.position = position;
+        }
+        position == self.expectation.position
     }
 
     pub(crate) fn position(&self) -> usize {
@@ -106,18 +155,23 @@ impl<'a> Scan<'a> {
     fn advance(&mut self, bytes: usize) {
         if bytes > 0 {
             self.position += bytes;
-            self.expectation.clear();
+            self.clear();
         }
     }
 
     fn fail_at(&mut self, position: usize, found: Option<char>, expected: Option<&'static str>) {
-        let mut error = Expectation {
-            position,
-            found: Some(found.map_or(Found::End, Found::Character)),
-            ..Expectation::default()
-        };
-        error.expected.extend(expected);
-        self.expectation.merge(error);
+        if self.note(position) {
+            let found = found.map_or(Found::End, Found::Character);
+            self.expectation.found.get_or_insert(found);
+            self.labels.extend(expected);
+        }
+    }
+
+    fn refuse_at(&mut self, position: usize, refused: char, expected: Option<&'static str>) {
+        if self.note(position) {
+            self.expectation.refused.push(refused);
+            self.labels.extend(expected);
+        }
     }
 
     /// Takes the longest run of characters that satisfy `accept`, and notes `expected` as what could have followed.
@@ -146,7 +200,7 @@ impl<'a> Scan<'a> {
     /// Adds to what would have been accepted here.
     fn expect(&mut self, label: &'static str) {
         if self.expectation.position == self.position {
-            self.expectation.expected.push(label);
+            self.labels.push(label);
         }
     }
 
@@ -192,7 +246,7 @@ impl<'a> Scan<'a> {
         let found = rest[common..].chars().next();
         if common > 0 {
             self.position += common;
-            self.expectation.clear();
+            self.clear();
         }
         self.fail_at(start, found, Some(shown));
         Err(Failed)
@@ -203,10 +257,7 @@ impl<'a> Scan<'a> {
         match self.peek() {
             None => Ok(()),
             Some(c) => {
-                let mut error = Expectation { position: self.position, ..Expectation::default() };
-                error.refused.push(c);
-                error.expected.push("end of input");
-                self.expectation.merge(error);
+                self.refuse_at(self.position, c, Some("end of input"));
                 Err(Failed)
             }
         }
@@ -217,10 +268,7 @@ impl<'a> Scan<'a> {
         match self.peek() {
             Some(c) if refuse(c) => {
                 // The library reports the position behind the character it refused.
-                let mut error =
-                    Expectation { position: self.position + c.len_utf8(), ..Expectation::default() };
-                error.refused.push(c);
-                self.expectation.merge(error);
+                self.refuse_at(self.position + c.len_utf8(), c, None);
                 Err(Failed)
             }
             _ => Ok(()),
@@ -230,15 +278,16 @@ impl<'a> Scan<'a> {
     /// Runs a parser; if it fails, nothing was consumed.
     pub(crate) fn attempt<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
         let start = self.position;
-        let before = std::mem::take(&mut self.expectation);
+        let before = self.set_aside();
         let result = parser(self);
         let consumed = self.position != start;
         if result.is_err() {
             self.position = start;
         }
         if result.is_err() || !consumed {
-            let after = std::mem::replace(&mut self.expectation, before);
-            self.expectation.merge(after);
+            self.join(before);
+        } else {
+            self.forget(before);
         }
         result
     }
@@ -246,16 +295,15 @@ impl<'a> Scan<'a> {
     /// Runs a parser and goes back to where it began.
     pub(crate) fn look_ahead<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
         let start = self.position;
-        let before = std::mem::take(&mut self.expectation);
+        let before = self.set_aside();
         match parser(self) {
             Ok(value) => {
                 self.position = start;
-                self.expectation = before;
+                self.restore(before);
                 Ok(value)
             }
             Err(Failed) => {
-                let after = std::mem::replace(&mut self.expectation, before);
-                self.expectation.merge(after);
+                self.join(before);
                 self.position = start;
                 Err(Failed)
             }
@@ -279,15 +327,16 @@ impl<'a> Scan<'a> {
         parser: impl FnOnce(&mut Self) -> Scanned<T>,
     ) -> Scanned<T> {
         let start = self.position;
-        let before = std::mem::take(&mut self.expectation);
+        let before = self.set_aside();
         let result = parser(self);
         if self.position == start {
-            if result.is_err() || !self.expectation.is_empty() {
-                self.expectation.expected.clear();
-                self.expectation.expected.push(label);
+            if result.is_err() || !self.is_clear() {
+                self.labels.truncate(self.floor);
+                self.labels.push(label);
             }
-            let after = std::mem::replace(&mut self.expectation, before);
-            self.expectation.merge(after);
+            self.join(before);
+        } else {
+            self.forget(before);
         }
         result
     }
@@ -367,7 +416,7 @@ impl<'a> Scan<'a> {
             report.push_str(&format!("unexpected {}", alternatives(&seen)));
         }
         let mut expected: Vec<&str> = Vec::new();
-        for label in &error.expected {
+        for label in &self.labels[self.floor..] {
             if !expected.contains(label) {
                 expected.push(label);
             }
