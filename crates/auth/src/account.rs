@@ -189,6 +189,27 @@ pub(crate) async fn soft_delete(db: &mut Connection, user: &mut User) -> Result<
     factors::delete_of_user(db, user.id).await.step("Error deleting user's factors")
 }
 
+/// Moves a user to the address of a remaining identity, unless one has the present address. False if
+/// every one of them belongs to somebody else as well.
+pub(crate) async fn keep_an_address(db: &mut Connection, user: &mut User) -> crate::store::Result<bool> {
+    let remaining = identities::of_user(db, user.id).await?;
+    if remaining.iter().any(|identity| identity.email == user.email) {
+        return Ok(true);
+    }
+    for identity in remaining {
+        if users::by_email(db, &identity.email, &user.aud).await?.is_some() {
+            continue;
+        }
+        user.email = identity.email;
+        if user.email.is_empty() {
+            user.email_confirmed_at = None;
+        }
+        users::update(db, user, &[Column::Email, Column::EmailConfirmedAt]).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// A text that cannot be traced back to a value but is the same each time.
 fn obfuscate(id: Uuid, value: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{id}{value}").as_bytes()))

@@ -27,9 +27,17 @@ pub(crate) enum Action {
     UserUpdatedPassword,
     TokenRevoked,
     TokenRefreshed,
+    FactorInProgress,
+    FactorUnenrolled,
+    ChallengeCreated,
+    VerificationAttempted,
     FactorDeleted,
     FactorUpdated,
     IdentityUnlinked,
+    PasskeyCreated,
+    PasskeyUpdated,
+    PasskeyDeleted,
+    InviteAccepted,
 }
 
 impl Action {
@@ -49,9 +57,17 @@ impl Action {
             Self::UserUpdatedPassword => ("user_updated_password", "user"),
             Self::TokenRevoked => ("token_revoked", "token"),
             Self::TokenRefreshed => ("token_refreshed", "token"),
+            Self::FactorInProgress => ("factor_in_progress", "factor"),
+            Self::FactorUnenrolled => ("factor_unenrolled", "factor"),
+            Self::ChallengeCreated => ("challenge_created", "factor"),
+            Self::VerificationAttempted => ("verification_attempted", "factor"),
             Self::FactorDeleted => ("factor_deleted", "factor"),
             Self::FactorUpdated => ("factor_updated", "factor"),
             Self::IdentityUnlinked => ("identity_unlinked", ""),
+            Self::PasskeyCreated => ("passkey_created", "user"),
+            Self::PasskeyUpdated => ("passkey_updated", "user"),
+            Self::PasskeyDeleted => ("passkey_deleted", "user"),
+            Self::InviteAccepted => ("invite_accepted", "account"),
         }
     }
 }

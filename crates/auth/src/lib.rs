@@ -13,16 +13,20 @@ mod audit;
 mod config;
 mod contact;
 mod error;
+mod external;
+mod factors;
 mod glob;
 mod http;
 mod identity;
 mod json;
 mod mail;
 mod metadata;
+mod oauth_server;
 mod one_time;
 mod password;
 mod phone;
 mod pkce;
+mod providers;
 mod random;
 mod rate_limit;
 mod routes;
@@ -32,10 +36,13 @@ mod state;
 mod store;
 mod user;
 mod verification;
+mod web3;
+mod webauthn;
 
 pub use config::{
-    Config, ConfigError, Environment, External, Jwt, Mailer, Password, Rate, RateLimits, Security, Sessions,
-    Signing, Sms, Smtp, UrlPaths, format_go_duration, parse_go_duration,
+    Config, ConfigError, Environment, External, FactorSwitch, Jwt, Mailer, Mfa, OAuthProvider, OAuthServer,
+    Passkey, Password, PhoneFactor, Rate, RateLimits, Security, Sessions, Signing, Sms, Smtp, UrlPaths,
+    Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
 };
 pub use error::{ApiError, Cause, Error, ErrorCode, WeakPassword};
 pub use mail::{Deliver, Delivery, DeliveryError, Message, MessageKind, TextMessage};

@@ -30,7 +30,7 @@ pub(crate) fn is_expired(sent_at: Option<Timestamp>, lifetime: i64) -> bool {
     sent_at.is_none_or(|sent_at| Timestamp::now() > sent_at.plus_seconds(lifetime))
 }
 
-fn frequency(code: ErrorCode, sent_at: Timestamp, pause: Duration) -> Error {
+pub(crate) fn frequency(code: ErrorCode, sent_at: Timestamp, pause: Duration) -> Error {
     let left = (sent_at.plus(pause).0 - Timestamp::now().0).num_seconds();
     Error::too_many(code, format!("For security purposes, you can only request this after {left} seconds."))
 }
@@ -294,6 +294,25 @@ async fn transmit(state: &State, phone: &str, code: &str, purpose: TextPurpose, 
     sent.map_err(|error| {
         let message = format!("Error sending {purpose} OTP to provider: {error}");
         Error::unprocessable(ErrorCode::SmsSendFailed, message)
+    })
+}
+
+/// Sends the code of a second factor. The original counts these messages by factor only.
+pub(crate) async fn send_factor_code(
+    state: &State,
+    user: &User,
+    phone: &str,
+    code: &str,
+    channel: &str,
+) -> Result<()> {
+    let message = TextMessage { phone: phone.to_owned(), code: code.to_owned(), channel: channel.to_owned() };
+    let sent = match state.delivery() {
+        Some(delivery) => delivery.text(message).await.map(|_| ()),
+        None => Err(DeliveryError("this build cannot send text messages yet".into())),
+    };
+    sent.map_err(|error| {
+        tracing::warn!(user_id = %user.id, %error, "the code of a second factor was not sent");
+        Error::internal("error sending message").because(Cause::Other(error.into()))
     })
 }
 

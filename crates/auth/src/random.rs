@@ -20,6 +20,11 @@ pub(crate) fn refresh_token() -> String {
     (0..12).map(|_| char::from(BASE32[below(32)])).collect()
 }
 
+/// Letters and digits that nobody guesses.
+pub(crate) fn alphanumeric(length: usize) -> String {
+    (0..length).map(|_| char::from(ALPHANUMERIC[below(ALPHANUMERIC.len())])).collect()
+}
+
 /// A password with at least one character of each set.
 pub(crate) fn password(required: &[String], length: usize) -> String {
     let mut characters: Vec<char> = required

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Rate, RateLimits};
+use crate::config::{Config, Rate};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::RequestContext;
 
@@ -26,17 +26,24 @@ pub(crate) enum Limit {
     UserUpdate,
     Token,
     Verify,
+    FactorChallenge,
+    FactorVerify,
+    Passkey,
+    ClientRegistration,
+    Web3,
 }
 
 /// All limiters of an instance.
 pub(crate) struct Limiters {
-    callers: [Callers; 9],
+    callers: [Callers; 14],
     mails: Mutex<Counter>,
     texts: Mutex<Counter>,
 }
 
 impl Limiters {
-    pub(crate) fn new(limits: &RateLimits) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = &config.rate_limits;
+        let factor = || Callers::new(config.mfa.rate_limit / 60.0, 30.0);
         let five_minutes = |events: f64| Callers::new(events / 300.0, 30.0);
         let otp = || five_minutes(limits.otp);
         Self {
@@ -51,6 +58,11 @@ impl Limiters {
                 otp(),
                 five_minutes(limits.token_refresh),
                 five_minutes(limits.verify),
+                factor(),
+                factor(),
+                five_minutes(config.passkey.rate_limit),
+                five_minutes(config.oauth_server.registration_rate_limit),
+                five_minutes(config.external.web3.rate_limit),
             ],
             mails: Mutex::new(Counter::new(limits.email_sent, Instant::now())),
             texts: Mutex::new(Counter::new(limits.sms_sent, Instant::now())),

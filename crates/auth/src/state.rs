@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::Result;
 use crate::mail::Deliver;
 use crate::password::Hasher;
+use crate::providers::Outgoing;
 use crate::rate_limit::Limiters;
 
 /// A running service. Cheap to clone.
@@ -22,6 +23,7 @@ struct Inner {
     hasher: Hasher,
     limits: Limiters,
     delivery: Option<Arc<dyn Deliver>>,
+    outgoing: Outgoing,
 }
 
 impl State {
@@ -30,7 +32,7 @@ impl State {
     /// `delivery` sends mails and text messages. Without it mails are dropped when no mail server is
     /// configured, as the original drops them, and requests that need one fail otherwise.
     pub fn new(
-        mut config: Config,
+        config: Config,
         pool: Pool,
         keys: KeyRing,
         delivery: Option<Arc<dyn Deliver>>,
@@ -39,14 +41,10 @@ impl State {
         if delivery.is_none() && !config.smtp.host.is_empty() {
             tracing::warn!(host = %config.smtp.host, "a mail server is configured but this build cannot send mail yet: requests that send one will fail");
         }
-        if !config.external.oauth_providers.is_empty() {
-            let providers = config.external.oauth_providers.join(", ");
-            tracing::warn!(providers, "sign-in through other providers is not there yet: they stay disabled");
-            config.external.oauth_providers.clear();
-        }
+        let outgoing = Outgoing::new(config.external.http_timeout);
         let hasher = Hasher::new(config.password.bcrypt_cost, config.password.parallel_hashes);
-        let limits = Limiters::new(&config.rate_limits);
-        Ok(Self(Arc::new(Inner { config, pool, keys, hasher, limits, delivery })))
+        let limits = Limiters::new(&config);
+        Ok(Self(Arc::new(Inner { config, pool, keys, hasher, limits, delivery, outgoing })))
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -67,6 +65,11 @@ impl State {
 
     pub(crate) fn delivery(&self) -> Option<&dyn Deliver> {
         self.0.delivery.as_deref()
+    }
+
+    /// The way to other servers.
+    pub(crate) fn outgoing(&self) -> &Outgoing {
+        &self.0.outgoing
     }
 
     /// A connection of the pool. Hold it for queries only, never while hashing.

@@ -145,7 +145,7 @@ impl User {
     }
 
     pub(crate) fn has_verified_factor(&self) -> bool {
-        self.factors.iter().any(|factor| factor.status == "verified")
+        self.factors.iter().any(Factor::is_verified)
     }
 
     /// The level this user could reach.
@@ -162,6 +162,10 @@ impl User {
 impl Factor {
     pub(crate) fn is_phone(&self) -> bool {
         self.factor_type == "phone"
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        self.status == "verified"
     }
 }
 

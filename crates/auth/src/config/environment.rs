@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokens::{Algorithm, Key, KeySet};
 
-use super::{Config, ConfigError, parse_go_duration};
+use super::{Config, ConfigError, Mfa, OAuthServer, Passkey, WebAuthn, parse_go_duration};
 
 /// Features that protect something and that this build does not have. Enabled, they stop the start.
-const UNSUPPORTED: [&str; 11] = [
+const UNSUPPORTED: [&str; 10] = [
     "SECURITY_CAPTCHA_ENABLED",
     "PASSWORD_HIBP_ENABLED",
     "SECURITY_DB_ENCRYPTION_ENCRYPT",
@@ -18,34 +18,6 @@ const UNSUPPORTED: [&str; 11] = [
     "HOOK_SEND_SMS_ENABLED",
     "HOOK_BEFORE_USER_CREATED_ENABLED",
     "SAML_ENABLED",
-    "OAUTH_SERVER_ENABLED",
-];
-
-/// Providers as `/settings` spells them, with the word the environment uses.
-const PROVIDERS: [(&str, &str); 23] = [
-    ("apple", "APPLE"),
-    ("azure", "AZURE"),
-    ("bitbucket", "BITBUCKET"),
-    ("discord", "DISCORD"),
-    ("facebook", "FACEBOOK"),
-    ("snapchat", "SNAPCHAT"),
-    ("figma", "FIGMA"),
-    ("fly", "FLY"),
-    ("github", "GITHUB"),
-    ("gitlab", "GITLAB"),
-    ("google", "GOOGLE"),
-    ("keycloak", "KEYCLOAK"),
-    ("kakao", "KAKAO"),
-    ("linkedin", "LINKEDIN"),
-    ("linkedin_oidc", "LINKEDIN_OIDC"),
-    ("notion", "NOTION"),
-    ("spotify", "SPOTIFY"),
-    ("slack", "SLACK"),
-    ("slack_oidc", "SLACK_OIDC"),
-    ("workos", "WORKOS"),
-    ("twitch", "TWITCH"),
-    ("twitter", "TWITTER"),
-    ("zoom", "ZOOM"),
 ];
 
 /// A service alone: its configuration and what a composition root would otherwise provide.
@@ -148,7 +120,7 @@ impl Environment {
     }
 }
 
-struct Variables<'a> {
+pub(super) struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -166,6 +138,10 @@ impl Variables<'_> {
             audit_log_disable_postgres: self.flag("AUDIT_LOG_DISABLE_POSTGRES", false)?,
             ..default
         };
+        config.mfa = Mfa::from_env(self)?;
+        config.webauthn = WebAuthn::from_env(self)?;
+        config.passkey = Passkey::from_env(self)?;
+        config.oauth_server = OAuthServer::from_env(self)?;
         self.tokens_and_passwords(&mut config)?;
         self.flows(&mut config)?;
         self.limits(&mut config)?;
@@ -254,11 +230,7 @@ impl Variables<'_> {
         external.authorized_addresses = self.list("EXTERNAL_EMAIL_AUTHORIZED_ADDRESSES").unwrap_or_default();
         external.phone_enabled = self.flag("EXTERNAL_PHONE_ENABLED", false)?;
         external.anonymous_users_enabled = self.flag("EXTERNAL_ANONYMOUS_USERS_ENABLED", false)?;
-        for (name, word) in PROVIDERS {
-            if self.flag(&format!("EXTERNAL_{word}_ENABLED"), false)? {
-                external.oauth_providers.push(name.into());
-            }
-        }
+        super::providers::read(self, external)?;
         external.own_linking_domain =
             self.list("EXPERIMENTAL_PROVIDERS_WITH_OWN_LINKING_DOMAIN").unwrap_or_default();
         external.flow_state_expiry = self
@@ -297,11 +269,11 @@ impl Variables<'_> {
     }
 
     /// A variable under its prefixed name. Empty counts as absent, as it does for the original's defaults.
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(&gotrue(name)).filter(|value| !value.is_empty())
     }
 
-    fn text_or_bare(&self, name: &str, bare: &str) -> Option<String> {
+    pub(super) fn text_or_bare(&self, name: &str, bare: &str) -> Option<String> {
         self.text(name).or_else(|| (self.lookup)(bare).filter(|value| !value.is_empty()))
     }
 
@@ -309,11 +281,11 @@ impl Variables<'_> {
         self.text_or_bare(name, bare).ok_or(ConfigError::Missing { name: bare.into() })
     }
 
-    fn list(&self, name: &str) -> Option<Vec<String>> {
+    pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
         self.text(name).map(|value| value.split(',').map(str::to_owned).collect())
     }
 
-    fn flag(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
         // The spellings of Go's strconv.ParseBool.
         match self.text(name).as_deref() {
             None => Ok(default),
@@ -323,7 +295,7 @@ impl Variables<'_> {
         }
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T, ConfigError> {
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T, ConfigError> {
         match self.text(name) {
             None => Ok(default),
             Some(text) => text
@@ -332,18 +304,18 @@ impl Variables<'_> {
         }
     }
 
-    fn optional_duration(&self, name: &str) -> Result<Option<Duration>, ConfigError> {
+    pub(super) fn optional_duration(&self, name: &str) -> Result<Option<Duration>, ConfigError> {
         self.text(name)
             .map(|text| parse_go_duration(&text).map_err(|reason| ConfigError::invalid(gotrue(name), reason)))
             .transpose()
     }
 
-    fn duration(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
+    pub(super) fn duration(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
         Ok(self.optional_duration(name)?.unwrap_or(default))
     }
 
     /// Zero means "not set" for the frequencies.
-    fn frequency(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
+    pub(super) fn frequency(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
         Ok(match self.duration(name, default)? {
             Duration::ZERO => default,
             frequency => frequency,
@@ -359,7 +331,7 @@ fn non_zero(value: i64, default: i64) -> i64 {
     if value == 0 { default } else { value }
 }
 
-fn code_length(digits: usize) -> usize {
+pub(super) fn code_length(digits: usize) -> usize {
     if (6..=10).contains(&digits) { digits } else { 6 }
 }
 

@@ -6,15 +6,22 @@
 
 mod duration;
 mod environment;
+mod factors;
+mod oauth_server;
 mod problem;
+mod providers;
 mod rate;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use duration::parse_signed as parse_signed_duration;
 pub use duration::{format_go_duration, parse_go_duration};
 pub use environment::{Environment, Signing};
+pub use factors::{FactorSwitch, Mfa, Passkey, PhoneFactor, WebAuthn};
+pub use oauth_server::OAuthServer;
 pub use problem::ConfigError;
+pub use providers::{OAuthProvider, Wallet, Web3};
 pub use rate::Rate;
 
 /// Everything the routes read. Names follow GoTrue's groups.
@@ -54,6 +61,14 @@ pub struct Config {
     pub sms: Sms,
     /// Which ways of signing in exist.
     pub external: External,
+    /// Second factors.
+    pub mfa: Mfa,
+    /// The relying party of security keys and passkeys.
+    pub webauthn: WebAuthn,
+    /// Signing in with a passkey alone.
+    pub passkey: Passkey,
+    /// OAuth 2.1 for other applications.
+    pub oauth_server: OAuthServer,
     /// Rate limiters.
     pub rate_limits: RateLimits,
     /// Do not write `auth.audit_log_entries` (the log still tells).
@@ -189,8 +204,20 @@ pub struct External {
     pub phone_enabled: bool,
     /// Anonymous users.
     pub anonymous_users_enabled: bool,
-    /// Names of the enabled OAuth providers as `/settings` spells them.
-    pub oauth_providers: Vec<String>,
+    /// Other places to sign in at, by the names that `/authorize` takes.
+    pub providers: BTreeMap<String, OAuthProvider>,
+    /// The iOS application's id, a further audience of Apple's tokens.
+    pub ios_bundle_id: String,
+    /// Where every sign-in with a provider ends, whatever was asked for.
+    pub redirect_url: String,
+    /// Issuers whose ID tokens are taken with any client id. Deprecated.
+    pub allowed_id_token_issuers: Vec<String>,
+    /// Providers' users may sign in before their address is verified.
+    pub allow_unverified_email_sign_ins: bool,
+    /// How long a provider may take to answer.
+    pub http_timeout: Duration,
+    /// Signing in with a wallet.
+    pub web3: Web3,
     /// Providers whose users never merge with others by address.
     pub own_linking_domain: Vec<String>,
     /// How long a PKCE code can be exchanged; never below five minutes.
@@ -236,6 +263,10 @@ impl Default for Config {
             smtp: Smtp::default(),
             sms: Sms::default(),
             external: External::default(),
+            mfa: Mfa::default(),
+            webauthn: WebAuthn::default(),
+            passkey: Passkey::default(),
+            oauth_server: OAuthServer::default(),
             rate_limits: RateLimits::default(),
             audit_log_disable_postgres: false,
         }
@@ -320,7 +351,13 @@ impl Default for External {
             authorized_addresses: Vec::new(),
             phone_enabled: false,
             anonymous_users_enabled: false,
-            oauth_providers: Vec::new(),
+            providers: BTreeMap::new(),
+            ios_bundle_id: String::new(),
+            redirect_url: String::new(),
+            allowed_id_token_issuers: providers::default_issuers(),
+            allow_unverified_email_sign_ins: false,
+            http_timeout: Duration::from_secs(10),
+            web3: Web3::default(),
             own_linking_domain: Vec::new(),
             flow_state_expiry: Duration::from_secs(300),
         }
@@ -365,6 +402,11 @@ impl Config {
         positive("GOTRUE_SESSIONS_ALLOW_LOW_AAL", &self.sessions.allow_low_aal)?;
         crate::http::GoUrl::parse(&self.external_url)
             .ok_or_else(|| ConfigError::invalid("API_EXTERNAL_URL", "is not a URL"))?;
+        if self.passkey.enabled {
+            let rp = &self.webauthn;
+            crate::webauthn::RelyingParty::new(&rp.rp_id, rp.display_name(), &rp.rp_origins)
+                .map_err(|reason| ConfigError::invalid("GOTRUE_WEBAUTHN_RP_ID", reason))?;
+        }
         if !(4..=31).contains(&self.password.bcrypt_cost) {
             return Err(ConfigError::invalid("bcrypt cost", "must be between 4 and 31"));
         }

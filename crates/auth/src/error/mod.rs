@@ -32,6 +32,13 @@ pub enum Error {
         /// Text for people.
         description: Cow<'static, str>,
     },
+    /// A provider sent somebody back with an error of its own.
+    Provider {
+        /// The provider's error name.
+        error: String,
+        /// The provider's text.
+        description: String,
+    },
     /// Something nobody foresaw; the caller learns nothing but that it happened.
     Unexpected(Cause),
     /// No such route.
@@ -173,6 +180,7 @@ impl fmt::Display for Error {
             Self::Api(api) => write!(f, "{}: {}", api.status.as_u16(), api.message),
             Self::WeakPassword(weak) => f.write_str(&weak.message),
             Self::OAuth { error, description } => write!(f, "{error}: {description}"),
+            Self::Provider { error, description } => write!(f, "{error}: {description}"),
             Self::Unexpected(cause) => cause.fmt(f),
             Self::RouteNotFound => f.write_str("no such route"),
             Self::MethodNotAllowed => f.write_str("method not allowed"),

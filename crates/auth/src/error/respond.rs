@@ -91,6 +91,10 @@ pub(crate) fn render(error: &Error, request: &RequestContext) -> Response {
             tracing::info!(request_id = %request.id, "{error}: {description}");
             body(StatusCode::BAD_REQUEST, &OAuthBody { error, error_description: description })
         }
+        Error::Provider { error, description } => {
+            tracing::info!(request_id = %request.id, "{error}: {description}");
+            body(StatusCode::BAD_REQUEST, &OAuthBody { error, error_description: description })
+        }
         Error::Unexpected(cause) => {
             log_failure("unhandled server error", Some(cause), request);
             plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::UnexpectedFailure, UNEXPECTED, "", request)

@@ -30,6 +30,17 @@ pub(crate) struct Admin {
 }
 
 impl Caller {
+    /// Refuses callers whose token says that they are anonymous.
+    pub(crate) fn require_named(&self) -> Result<()> {
+        match self.token.claims.get("is_anonymous") {
+            Some(Value::Bool(true)) => Err(Error::forbidden(
+                ErrorCode::NoAuthorization,
+                "Anonymous user not allowed to perform these actions",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The first audience of the token.
     pub(crate) fn token_audience(&self) -> &str {
         audience(&self.token)
@@ -70,7 +81,14 @@ impl FromRequestParts<State> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
-        let token = verify(&Context::of(parts), state)?;
+        Self::of(&Context::of(parts), state).await
+    }
+}
+
+impl Caller {
+    /// The caller of a request; for routes on which only some requests need one.
+    pub(crate) async fn of(request: &RequestContext, state: &State) -> Result<Self> {
+        let token = verify(request, state)?;
         let subject = token.subject().unwrap_or_default();
         if subject.is_empty() {
             return Err(Error::forbidden(ErrorCode::BadJwt, "invalid claim: missing sub claim"));

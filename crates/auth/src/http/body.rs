@@ -56,6 +56,11 @@ impl Body {
         })
     }
 
+    /// The body's first value as a struct; what is wrong is for the caller to say.
+    pub(crate) fn read_first<T: Decode>(&self) -> std::result::Result<T, String> {
+        json::decode_stream(&self.bytes)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -38,10 +38,25 @@ impl Form {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The first value of each name.
+    pub(crate) fn first_values(&self) -> impl Iterator<Item = (&str, &str)> {
+        let first = |at: usize, name: &str| self.0[..at].iter().all(|(earlier, _)| earlier != name);
+        self.0
+            .iter()
+            .enumerate()
+            .filter(move |(at, (name, _))| first(*at, name))
+            .map(|(_, (name, value))| (name.as_str(), value.as_str()))
+    }
+
     /// Replaces all values of a name by one.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.retain(|(key, _)| key != name);
         self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// Keeps the names that `keep` wants.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
     }
 
     /// Writes the form with its names sorted.

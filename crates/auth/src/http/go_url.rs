@@ -90,6 +90,12 @@ impl GoUrl {
         host.rsplit_once(':').map_or(host, |(name, _)| name)
     }
 
+    /// The host with its port, without user; empty when there is none.
+    pub(crate) fn host_with_port(&self) -> &str {
+        let authority = self.authority.as_deref().unwrap_or_default();
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+
     /// The scheme in lower case; empty when there is none.
     pub(crate) fn scheme(&self) -> &str {
         &self.scheme

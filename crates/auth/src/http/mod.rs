@@ -9,6 +9,7 @@ mod front;
 mod go_url;
 mod pagination;
 mod redirect;
+mod see;
 
 pub(crate) use bearer::{Admin, Caller, request_audience};
 pub(crate) use body::Body;
@@ -17,4 +18,5 @@ pub(crate) use form::{Form, escape as escape_query};
 pub(crate) use front::front;
 pub(crate) use go_url::GoUrl;
 pub(crate) use pagination::Page;
-pub(crate) use redirect::{action_link_base, redirect_target, redirect_target_or};
+pub(crate) use redirect::{action_link_base, is_allowed, redirect_target, redirect_target_or};
+pub(crate) use see::see;

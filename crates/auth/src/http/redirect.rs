@@ -25,7 +25,7 @@ pub(crate) fn redirect_target_or(named: &str, request: &RequestContext, config: 
 }
 
 /// The site's own host in any scheme, port and path; loopback addresses; what a glob matches whole.
-fn is_allowed(url: &str, config: &Config) -> bool {
+pub(crate) fn is_allowed(url: &str, config: &Config) -> bool {
     if url.is_empty() {
         return false;
     }

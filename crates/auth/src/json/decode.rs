@@ -104,6 +104,40 @@ impl Field for bool {
     }
 }
 
+/// A list of texts; null is an empty one.
+impl Field for Vec<String> {
+    fn store(&mut self, value: Value) -> Result<(), Mismatch> {
+        let Value::Array(items) = value else {
+            return Err(Mismatch { value: kind(&value), into: "[]string" });
+        };
+        let mut texts = Self::with_capacity(items.len());
+        for item in items {
+            let mut text = String::new();
+            if !item.is_null() {
+                text.store(item)?;
+            }
+            texts.push(text);
+        }
+        *self = texts;
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+/// A list that may be absent.
+impl Field for Option<Vec<String>> {
+    fn store(&mut self, value: Value) -> Result<(), Mismatch> {
+        self.insert(Vec::new()).store(value)
+    }
+
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
 /// A map: absent and null are both `None`.
 impl Field for Option<Object> {
     fn store(&mut self, value: Value) -> Result<(), Mismatch> {

@@ -9,10 +9,11 @@ use super::admin_users_one::find;
 use crate::State;
 use crate::audit::{self, Action, Actor, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::factors::FactorType;
 use crate::http::{Admin, Body, Context};
 use crate::json::{self, Timestamp, params};
 use crate::phone;
-use crate::store::factors;
+use crate::store::{factors, sessions};
 use crate::user::{Factor, User};
 
 params! {
@@ -101,6 +102,11 @@ pub(super) async fn remove(
     let action = Action::FactorDeleted;
     audit::record_from(db, &state, &request, &user, action, deleted, &request.ip).await?;
     factors::delete(db, factor.id).await.step("Database error deleting factor")?;
+    // GoTrue left such sessions at aal2 until 2.193.
+    let method = FactorType::parse(&factor.factor_type)?.method();
+    sessions::downgrade(db, user.id, factor.id, method.as_str())
+        .await
+        .step("Database error deleting factor")?;
     transaction.commit().await?;
     Ok(json::ok(&factor))
 }

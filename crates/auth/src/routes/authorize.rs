@@ -1,61 +1,79 @@
 //! `GET /authorize`: the way to somebody else's sign-in page.
 
-use crate::State;
-use crate::error::{Error, Result};
-use crate::http::{Caller, Context};
-
 use axum::extract;
 use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
 
-/// Every provider the original knows.
-const PROVIDERS: [&str; 24] = [
-    "apple",
-    "azure",
-    "bitbucket",
-    "discord",
-    "facebook",
-    "figma",
-    "fly",
-    "github",
-    "gitlab",
-    "google",
-    "kakao",
-    "keycloak",
-    "linkedin",
-    "linkedin_oidc",
-    "notion",
-    "slack",
-    "slack_oidc",
-    "snapchat",
-    "spotify",
-    "twitch",
-    "twitter",
-    "vercel_marketplace",
-    "workos",
-    "zoom",
-];
+use super::identity_delete::require_linking;
+use crate::State;
+use crate::error::{Cause, Error, ErrorCode, Result, Step};
+use crate::external::flow::Flow;
+use crate::http::{Caller, Context, redirect_target, see};
+use crate::json;
+use crate::pkce;
+use crate::providers::{Provider, authorize_url};
+use crate::store::{flow_states, users};
+use crate::user::User;
 
-pub(super) async fn get(request: Context) -> Result<Response> {
-    Err(refuse(request.query.get("provider")))
+/// Parameters that are for us and not for the provider.
+const OWN: [&str; 4] = ["scopes", "provider", "code_challenge", "code_challenge_method"];
+
+pub(super) async fn get(extract::State(state): extract::State<State>, request: Context) -> Result<Response> {
+    let url = begin(&state, &request, None).await?;
+    see(StatusCode::FOUND, &url, &request.method)
 }
 
 /// `GET /user/identities/authorize`: the same, to add an identity to a user.
 pub(super) async fn link(
     extract::State(state): extract::State<State>,
     request: Context,
-    _: Caller,
+    caller: Caller,
 ) -> Result<Response> {
-    super::identity_delete::require_linking(&state)?;
-    Err(refuse(request.query.get("provider")))
+    require_linking(&state)?;
+    let url = begin(&state, &request, Some(&caller.user)).await?;
+    if request.query.get("skip_http_redirect") == "true" {
+        return Ok(json::ok(&json!({"url": url})));
+    }
+    see(StatusCode::FOUND, &url, &request.method)
 }
 
-/// No provider is enabled in this build, whatever the configuration says: `State::new` warns of it.
-fn refuse(name: &str) -> Error {
-    let name = name.to_lowercase();
-    let reason = if PROVIDERS.contains(&name.as_str()) {
-        "provider is not enabled".to_owned()
-    } else {
-        format!("Provider {name} could not be found")
+async fn begin(state: &State, request: &Context, target: Option<&User>) -> Result<String> {
+    let query = &request.query;
+    let name = query.get("provider");
+    let unsupported = |reason: String| Error::invalid(format!("Unsupported provider: {reason}"));
+    let provider = Provider::find(state, name).map_err(unsupported)?;
+    let invite_token = query.get("invite_token");
+    if !invite_token.is_empty() {
+        let mut db = state.database().await?;
+        let invited = users::by_confirmation_token(&mut db, invite_token).await;
+        if invited.step("Database error finding user")?.is_none() {
+            return Err(Error::not_found(ErrorCode::UserNotFound, "User identified by token not found"));
+        }
+    }
+    let challenge = pkce::parse(query.get("code_challenge_method"), query.get("code_challenge"))?;
+    let flow_state_id = match &challenge {
+        Some(challenge) => {
+            let mut db = state.database().await?;
+            let method = challenge.stored_method()?;
+            let id = flow_states::insert_external(&mut db, name, &challenge.challenge, method).await?;
+            id.to_string()
+        }
+        None => String::new(),
     };
-    Error::invalid(format!("Unsupported provider: {reason}"))
+    let flow = Flow {
+        provider: name.to_owned(),
+        invite_token: invite_token.to_owned(),
+        referrer: redirect_target(request, state.config()),
+        flow_state_id,
+        linking_target_id: target.map(|user| user.id.to_string()).unwrap_or_default(),
+        email_optional: provider.config.email_optional,
+        ..Flow::default()
+    };
+    let mut extra = query.clone();
+    extra.retain(|name| !OWN.contains(&name));
+    tracing::info!(request_id = %request.id, provider = name, "redirecting to an external provider");
+    authorize_url(state, &provider, query.get("scopes"), &flow.seal(state)?, &extra)
+        .await
+        .map_err(|error| unsupported(error.to_string()).because(Cause::Other(error.into())))
 }

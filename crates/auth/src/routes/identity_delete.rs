@@ -2,7 +2,7 @@
 
 use axum::extract::{self, Path};
 use axum::response::Response;
-use database::{Connection, TransactionOptions};
+use database::TransactionOptions;
 use uuid::Uuid;
 
 use crate::State;
@@ -11,9 +11,8 @@ use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Caller, Context};
 use crate::json;
+use crate::store::identities;
 use crate::store::users::{self, Column};
-use crate::store::{self, identities};
-use crate::user::User;
 
 /// Users link and unlink identities only where that is switched on.
 pub(super) fn require_linking(state: &State) -> Result<()> {
@@ -70,7 +69,7 @@ pub(super) async fn delete(
         users::update(db, &mut user, &[Column::Phone, Column::PhoneConfirmedAt])
             .await
             .step("Database error updating user phone")?;
-    } else if !keep_an_address(db, &mut user).await.step("Database error updating user email")? {
+    } else if !account::keep_an_address(db, &mut user).await.step("Database error updating user email")? {
         return Err(Error::unprocessable(
             ErrorCode::EmailConflictIdentityNotDeletable,
             "Unable to unlink identity due to email conflict",
@@ -79,25 +78,4 @@ pub(super) async fn delete(
     account::update_providers(db, &mut user).await.step("Database error updating user providers")?;
     transaction.commit().await?;
     Ok(json::ok_empty())
-}
-
-/// Moves a user to the address of a remaining identity, unless one has the present address. False if
-/// every one of them belongs to somebody else as well.
-async fn keep_an_address(db: &mut Connection, user: &mut User) -> store::Result<bool> {
-    let remaining = identities::of_user(db, user.id).await?;
-    if remaining.iter().any(|identity| identity.email == user.email) {
-        return Ok(true);
-    }
-    for identity in remaining {
-        if users::by_email(db, &identity.email, &user.aud).await?.is_some() {
-            continue;
-        }
-        user.email = identity.email;
-        if user.email.is_empty() {
-            user.email_confirmed_at = None;
-        }
-        users::update(db, user, &[Column::Email, Column::EmailConfirmedAt]).await?;
-        return Ok(true);
-    }
-    Ok(false)
 }

@@ -9,13 +9,29 @@ mod admin_users_list;
 mod admin_users_one;
 mod admin_users_update;
 mod authorize;
+mod callback;
+mod factor_challenge;
+mod factor_enroll;
+mod factor_unenroll;
+mod factor_verify;
+mod factor_verify_key;
 mod health;
 mod identity_delete;
 mod invite;
 mod jwks;
 mod logout;
 mod magiclink;
+mod oauth_authorize;
+mod oauth_clients;
+mod oauth_consent;
+mod oauth_grants;
+mod oauth_metadata;
+mod oauth_token;
 mod otp;
+mod passkey_admin;
+mod passkey_list;
+mod passkey_register;
+mod passkey_sign_in;
 mod reauthenticate;
 mod recover;
 mod resend;
@@ -23,15 +39,17 @@ mod settings;
 mod signup;
 mod sso;
 mod token;
+mod token_id_token;
 mod token_password;
 mod token_pkce;
 mod token_refresh;
+mod token_web3;
 mod user_get;
 mod user_update;
 mod verify;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 
 use crate::State;
 use crate::error::Error;
@@ -59,8 +77,20 @@ pub(crate) fn table(state: State) -> Router {
         .route("/user", user(get(user_get::get).put(user_update::put)))
         .route("/user/identities/authorize", user(get(authorize::link)))
         .route("/user/identities/{identity_id}", user(delete(identity_delete::delete)))
+        .route("/user/oauth/grants", user(get(oauth_grants::get).delete(oauth_grants::delete)))
         .route("/user/{*rest}", any(user_route_not_found))
+        .route("/factors", user(post(factor_enroll::post)))
+        .route("/factors/{factor_id}", user(delete(factor_unenroll::delete)))
+        .route("/factors/{factor_id}/challenge", user(post(factor_challenge::post)))
+        .route("/factors/{factor_id}/verify", user(post(factor_verify::post)))
+        .route("/passkeys", user(get(passkey_list::get)))
+        .route("/passkeys/{passkey_id}", user(patch(passkey_list::patch).delete(passkey_list::delete)))
+        .route("/passkeys/registration/options", user(post(passkey_register::options)))
+        .route("/passkeys/registration/verify", user(post(passkey_register::verify)))
+        .route("/passkeys/authentication/options", open(post(passkey_sign_in::options)))
+        .route("/passkeys/authentication/verify", open(post(passkey_sign_in::verify)))
         .route("/authorize", open(get(authorize::get)))
+        .route("/callback", open(get(callback::get).post(callback::get)))
         .route("/sso", any(sso::disabled))
         .route("/sso/{*rest}", any(sso::disabled))
         .route("/invite", open(post(invite::post)))
@@ -80,6 +110,23 @@ pub(crate) fn table(state: State) -> Router {
                 .delete(admin_factors::remove)
                 .fallback(admin_factors::method_not_allowed),
         )
+        .route("/admin/users/{user_id}/passkeys", admin(get(passkey_admin::list)))
+        .route("/admin/users/{user_id}/passkeys/{passkey_id}", admin(delete(passkey_admin::remove)))
+        .route("/admin/oauth/clients", admin(get(oauth_clients::list).post(oauth_clients::create)))
+        .route(
+            "/admin/oauth/clients/{client_id}",
+            admin(get(oauth_clients::get).put(oauth_clients::update).delete(oauth_clients::delete)),
+        )
+        .route(
+            "/admin/oauth/clients/{client_id}/regenerate_secret",
+            admin(post(oauth_clients::regenerate_secret)),
+        )
+        .route("/oauth/clients/register", open(post(oauth_clients::register_dynamically)))
+        .route("/oauth/authorize", open(get(oauth_authorize::get)))
+        .route("/oauth/token", open(post(oauth_token::post)))
+        .route("/oauth/authorizations/{authorization_id}", user(get(oauth_consent::get)))
+        .route("/oauth/authorizations/{authorization_id}/consent", user(post(oauth_consent::post)))
+        .route("/.well-known/oauth-authorization-server", open(get(oauth_metadata::get)))
         .route("/admin/generate_link", admin(post(admin_generate_link::post)))
         .route("/admin", any(admin_route_not_found))
         .route("/admin/{*rest}", any(admin_route_not_found))

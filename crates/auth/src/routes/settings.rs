@@ -56,7 +56,7 @@ fn providers<S: Serializer>(external: &&External, serializer: S) -> Result<S::Ok
             "anonymous_users" => external.anonymous_users_enabled,
             "email" => external.email_enabled,
             "phone" => external.phone_enabled,
-            provider => external.oauth_providers.iter().any(|enabled| enabled == provider),
+            provider => external.providers.get(provider).is_some_and(|provider| provider.enabled),
         };
         map.serialize_entry(name, &enabled)?;
     }

@@ -3,7 +3,7 @@
 use axum::extract;
 use axum::response::Response;
 
-use super::{token_password, token_pkce, token_refresh};
+use super::{token_id_token, token_password, token_pkce, token_refresh, token_web3};
 use crate::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Body, Context};
@@ -19,14 +19,16 @@ pub(super) async fn post(
     let grant_type =
         if form.has("grant_type") { form.get("grant_type") } else { request.query.get("grant_type") };
     if grant_type == "web3" {
-        return Err(Error::unprocessable(ErrorCode::Web3ProviderDisabled, "Web3 provider is disabled"));
+        state.limits().check(Limit::Web3, &request, state.config())?;
+        return token_web3::grant(&state, &request, &body).await;
     }
-    if !matches!(grant_type, "password" | "refresh_token" | "pkce") {
+    if !matches!(grant_type, "password" | "refresh_token" | "pkce" | "id_token") {
         return Err(Error::bad_request(ErrorCode::InvalidCredentials, "unsupported_grant_type"));
     }
     state.limits().check(Limit::Token, &request, state.config())?;
     match grant_type {
         "password" => token_password::grant(&state, &request, &body).await,
+        "id_token" => token_id_token::grant(&state, &request, &body).await,
         "refresh_token" => token_refresh::grant(&state, &request, &body).await,
         _ => token_pkce::grant(&state, &request, &body).await,
     }

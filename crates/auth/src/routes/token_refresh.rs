@@ -16,6 +16,6 @@ params! {
 
 pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) -> Result<Response> {
     let params: Params = body.read()?;
-    let tokens = refresh(state, request, &params.refresh_token).await?;
+    let tokens = refresh(state, request, &params.refresh_token, None).await?;
     Ok(json::ok(&tokens))
 }

@@ -1,16 +1,15 @@
 //! `GET /verify` and `POST /verify`: a link was clicked, or a code typed in.
 
-use axum::body;
 use axum::extract;
 use axum::response::Response;
 use database::TransactionOptions;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde::Serialize;
 
 use crate::State;
 use crate::contact;
 use crate::error::{ApiError, Cause, Error, ErrorCode, Result};
-use crate::http::{Body, Context, Form, GoUrl, escape_query, redirect_target, request_audience};
+use crate::http::{Body, Context, Form, GoUrl, redirect_target, request_audience, see};
 use crate::json::{self, params};
 use crate::phone;
 use crate::pkce;
@@ -82,7 +81,7 @@ pub(super) async fn get(extract::State(state): extract::State<State>, request: C
             target
         }
     };
-    redirect(&location)
+    see(StatusCode::SEE_OTHER, &location, &request.method)
 }
 
 async fn click<'a>(
@@ -199,12 +198,7 @@ fn check(params: &mut Params) -> Result<bool> {
 fn signed_in_url(target: &str, tokens: &TokenResponse, kind: &str) -> String {
     let mut fragment = Form::default();
     fragment.set("type", kind);
-    fragment.set("access_token", tokens.access_token.as_str());
-    fragment.set("token_type", tokens.token_type);
-    fragment.set("expires_in", tokens.expires_in.to_string());
-    fragment.set("expires_at", tokens.expires_at.to_string());
-    fragment.set("refresh_token", tokens.refresh_token.as_str());
-    format!("{target}#{}", fragment.encode())
+    format!("{target}#{}", tokens.in_fragment(fragment))
 }
 
 fn message_url(target: &str, is_pkce: bool) -> Result<String> {
@@ -251,28 +245,6 @@ fn error_url(target: &str, error: &ApiError, is_pkce: bool) -> Result<String> {
 fn parse(target: &str) -> Result<GoUrl> {
     GoUrl::parse(target)
         .ok_or_else(|| Error::Unexpected(Cause::Other("the redirect target is not a URL".into())))
-}
-
-/// 303 with the small page that Go sends along.
-fn redirect(location: &str) -> Result<Response> {
-    let escaped: String = location
-        .chars()
-        .map(|char| if char.is_ascii() { char.to_string() } else { escape_query(&char.to_string()) })
-        .collect();
-    let target =
-        HeaderValue::from_str(&escaped).map_err(|error| Error::Unexpected(Cause::Other(error.into())))?;
-    let html = location
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&#34;")
-        .replace('\'', "&#39;");
-    let mut response = Response::new(body::Body::from(format!("<a href=\"{html}\">See Other</a>.\n\n")));
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, target);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    Ok(response)
 }
 
 #[cfg(test)]

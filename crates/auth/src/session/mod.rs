@@ -3,6 +3,7 @@
 mod access_token;
 mod refresh;
 mod sign_in;
+mod step_up;
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::config::Sessions;
 use crate::json::Timestamp;
 
 pub(crate) use refresh::refresh;
-pub(crate) use sign_in::{TokenResponse, sign_in};
+pub(crate) use sign_in::{TokenResponse, sign_in, sign_in_with};
+pub(crate) use step_up::step_up;
 
 /// A row of `auth.sessions` with the methods that led to it.
 #[derive(Clone, Debug)]
@@ -56,6 +58,12 @@ pub(crate) enum Method {
     EmailSignup,
     EmailChange,
     Anonymous,
+    Totp,
+    MfaPhone,
+    MfaWebAuthn,
+    Passkey,
+    Web3,
+    OAuthServer,
 }
 
 /// Why a session cannot be refreshed any more.
@@ -99,6 +107,12 @@ impl Method {
             Self::EmailSignup => "email/signup",
             Self::EmailChange => "email_change",
             Self::Anonymous => "anonymous",
+            Self::Totp => "totp",
+            Self::MfaPhone => "mfa/phone",
+            Self::MfaWebAuthn => "mfa/webauthn",
+            Self::Passkey => "passkey",
+            Self::Web3 => "web3",
+            Self::OAuthServer => "oauth_provider/authorization_code",
         }
     }
 

@@ -35,14 +35,19 @@ enum Attempt {
     Busy,
 }
 
-/// Exchanges a refresh token for new tokens.
-pub(crate) async fn refresh(state: &State, request: &RequestContext, token: &str) -> Result<TokenResponse> {
+/// Exchanges a refresh token for new tokens. `client` is the application that asks: a session belongs to one or to none.
+pub(crate) async fn refresh(
+    state: &State,
+    request: &RequestContext,
+    token: &str,
+    client: Option<Uuid>,
+) -> Result<TokenResponse> {
     if token.is_empty() {
         return Err(Error::OAuth { error: "invalid_request", description: "refresh_token required".into() });
     }
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        match attempt(state, request, token).await? {
+        match attempt(state, request, token, client).await? {
             Attempt::Done(response) => return Ok(*response),
             Attempt::Busy => {
                 let pause = rand::rng().random_range(10..30);
@@ -57,7 +62,12 @@ pub(crate) async fn refresh(state: &State, request: &RequestContext, token: &str
     ))
 }
 
-async fn attempt(state: &State, request: &RequestContext, presented: &str) -> Result<Attempt> {
+async fn attempt(
+    state: &State,
+    request: &RequestContext,
+    presented: &str,
+    client: Option<Uuid>,
+) -> Result<Attempt> {
     let config = state.config();
     let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
@@ -87,12 +97,7 @@ async fn attempt(state: &State, request: &RequestContext, presented: &str) -> Re
     if !store::sessions::try_lock(db, session.id).await? {
         return Ok(Attempt::Busy);
     }
-    if session.oauth_client_id.is_some_and(|client| !client.is_nil()) {
-        return Err(Error::OAuth {
-            error: "invalid_client",
-            description: "Client authentication required for OAuth session".into(),
-        });
-    }
+    check_client(session.oauth_client_id.filter(|id| !id.is_nil()), client)?;
     if config.sessions.single_per_user {
         if !store::users::try_lock(db, user.id).await? {
             return Ok(Attempt::Busy);
@@ -131,6 +136,18 @@ async fn attempt(state: &State, request: &RequestContext, presented: &str) -> Re
     Ok(Attempt::Done(Box::new(response)))
 }
 
+/// An application refreshes its own sessions, and nobody else's.
+fn check_client(owner: Option<Uuid>, client: Option<Uuid>) -> Result<()> {
+    let description = match (owner, client) {
+        (Some(owner), Some(client)) if owner == client => return Ok(()),
+        (None, None) => return Ok(()),
+        (Some(_), None) => "Client authentication required for OAuth session",
+        (Some(_), Some(_)) => "Client does not match the session's OAuth client",
+        (None, Some(_)) => "Client authentication not allowed for non-OAuth session",
+    };
+    Err(Error::OAuth { error: "invalid_client", description: description.into() })
+}
+
 async fn session_of(db: &mut Connection, token: &RefreshToken) -> Result<Option<Session>> {
     match token.session_id.filter(|id| !id.is_nil()) {
         Some(id) => Ok(store::sessions::with_methods(db, id).await?),
@@ -139,7 +156,7 @@ async fn session_of(db: &mut Connection, token: &RefreshToken) -> Result<Option<
 }
 
 /// Revokes a token and writes its successor.
-async fn swap(
+pub(super) async fn swap(
     db: &mut Connection,
     state: &State,
     request: &RequestContext,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Method, MethodUsed, Session, access_token};
 use crate::State;
 use crate::error::{Result, Step, WeakPassword};
-use crate::http::RequestContext;
+use crate::http::{Form, RequestContext};
 use crate::json::Timestamp;
 use crate::random;
 use crate::store;
@@ -32,6 +32,16 @@ pub(crate) struct TokenResponse {
 }
 
 impl TokenResponse {
+    /// The tokens beside what else is in a fragment.
+    pub(crate) fn in_fragment(&self, mut fragment: Form) -> String {
+        fragment.set("access_token", self.access_token.as_str());
+        fragment.set("token_type", self.token_type);
+        fragment.set("expires_in", self.expires_in.to_string());
+        fragment.set("expires_at", self.expires_at.to_string());
+        fragment.set("refresh_token", self.refresh_token.as_str());
+        fragment.encode()
+    }
+
     pub(super) fn new(state: &State, user: User, session: &Session, refresh_token: String) -> Result<Self> {
         let (access_token, expires_at) = access_token::issue(state, &user, session)?;
         Ok(Self {
@@ -53,10 +63,22 @@ pub(crate) async fn sign_in(
     db: &mut Connection,
     state: &State,
     request: &RequestContext,
-    mut user: User,
+    user: User,
     method: Method,
 ) -> Result<TokenResponse> {
-    let mut session = Session::new(user.id);
+    let session = Session::new(user.id);
+    sign_in_with(db, state, request, user, method, session).await
+}
+
+/// Begins a session that somebody prepared.
+pub(crate) async fn sign_in_with(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    mut user: User,
+    method: Method,
+    mut session: Session,
+) -> Result<TokenResponse> {
     let refresh_token = random::refresh_token();
     user.last_sign_in_at = Some(Timestamp::now());
     grant(db, request, &mut user, &session, &refresh_token).await.step("Database error granting user")?;

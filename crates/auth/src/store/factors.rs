@@ -1,10 +1,15 @@
 //! `auth.mfa_factors`.
 
+use std::time::Duration;
+
 use database::{Connection, TypedRow};
 use uuid::Uuid;
 
 use super::Result;
+use crate::factors::FactorType;
+use crate::json::{self, Timestamp};
 use crate::user::Factor;
+use crate::webauthn::Credential;
 
 const COLUMNS: &str = "id, created_at, updated_at, status::text as status, \
      coalesce(friendly_name, '') as friendly_name, factor_type::text as factor_type, \
@@ -51,4 +56,81 @@ pub(crate) async fn delete(db: &mut Connection, id: Uuid) -> Result<()> {
 /// Removes all factors of a user.
 pub(crate) async fn delete_of_user(db: &mut Connection, user_id: Uuid) -> Result<()> {
     db.execute("delete from auth.mfa_factors where user_id = $1", &[&user_id]).await.map(|_| ())
+}
+
+/// Inserts a factor that waits to be verified; returns it.
+pub(crate) async fn insert(
+    db: &mut Connection,
+    user_id: Uuid,
+    kind: FactorType,
+    friendly_name: &str,
+    secret: &str,
+    phone: &str,
+) -> Result<Uuid> {
+    let id = Uuid::new_v4();
+    db.execute(
+        "insert into auth.mfa_factors
+             (id, user_id, created_at, updated_at, status, friendly_name, secret, factor_type, phone)
+         values ($1, $2, $3, $3, 'unverified', $4, $5, $6::text::auth.factor_type, nullif($7::text, ''))",
+        &[&id, &user_id, &Timestamp::now(), &friendly_name, &secret, &kind.as_str(), &phone],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// The secret of an authenticator app.
+pub(crate) async fn secret(db: &mut Connection, id: Uuid) -> Result<String> {
+    let sql = "select coalesce(secret, '') as secret from auth.mfa_factors where id = $1";
+    db.query_one(sql, &[&id]).await?.get("secret")
+}
+
+/// A factor counts from now on.
+pub(crate) async fn verify(db: &mut Connection, id: Uuid) -> Result<()> {
+    let sql = "update auth.mfa_factors set status = 'verified', updated_at = $1 where id = $2";
+    db.execute(sql, &[&Timestamp::now(), &id]).await.map(|_| ())
+}
+
+/// The security keys that count, each with its factor.
+pub(crate) async fn credentials(db: &mut Connection, user_id: Uuid) -> Result<Vec<(Uuid, Credential)>> {
+    let sql = "select id, web_authn_credential::text as credential from auth.mfa_factors
+         where user_id = $1 and status = 'verified' and factor_type = 'webauthn'
+             and web_authn_credential is not null order by created_at, id";
+    let rows = db.query(sql, &[&user_id]).await?;
+    let mut credentials = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (id, text): (Uuid, String) = (row.get("id")?, row.get("credential")?);
+        match serde_json::from_str(&text) {
+            Ok(credential) => credentials.push((id, credential)),
+            Err(error) => tracing::warn!(factor_id = %id, %error, "a stored security key cannot be read"),
+        }
+    }
+    Ok(credentials)
+}
+
+/// Stores the security key of a factor.
+pub(crate) async fn set_credential(db: &mut Connection, id: Uuid, credential: &Credential) -> Result<()> {
+    let sql = "update auth.mfa_factors
+         set web_authn_credential = $1::text::jsonb, web_authn_aaguid = $2, updated_at = $3 where id = $4";
+    let text = json::to_string(credential);
+    db.execute(sql, &[&text, &credential.aaguid(), &Timestamp::now(), &id]).await.map(|_| ())
+}
+
+/// Removes unfinished enrollments of anybody that are too old and were never challenged.
+pub(crate) async fn delete_expired(db: &mut Connection, lifetime: Duration) -> Result<()> {
+    let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+    db.execute(
+        "delete from auth.mfa_factors f
+         where f.status <> 'verified' and f.created_at < now() - $1 * interval '1 second'
+             and not exists (select from auth.mfa_challenges c where c.factor_id = f.id)",
+        &[&(seconds as f64)],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Removes a user's unfinished enrollments of a kind.
+pub(crate) async fn delete_unverified(db: &mut Connection, user_id: Uuid, kind: FactorType) -> Result<()> {
+    let sql = "delete from auth.mfa_factors
+         where user_id = $1 and status = 'unverified' and factor_type = $2::text::auth.factor_type";
+    db.execute(sql, &[&user_id, &kind.as_str()]).await.map(|_| ())
 }

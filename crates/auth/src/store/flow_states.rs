@@ -51,6 +51,49 @@ pub(crate) async fn insert(
     .map(|_| ())
 }
 
+/// Begins a flow whose user a provider will tell.
+pub(crate) async fn insert_external(
+    db: &mut Connection,
+    provider_type: &str,
+    challenge: &str,
+    challenge_method: &str,
+) -> Result<Uuid> {
+    let id = Uuid::new_v4();
+    db.execute(
+        "insert into auth.flow_state (
+             id, auth_code, code_challenge_method, code_challenge, provider_type,
+             provider_access_token, provider_refresh_token, created_at, updated_at, authentication_method
+         ) values ($1, $2, $3::text::auth.code_challenge_method, $4, $5, '', '', $6, $6, 'oauth')",
+        &[&id, &Uuid::new_v4().to_string(), &challenge_method, &challenge, &provider_type, &Timestamp::now()],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// What a provider told for a flow.
+pub(crate) struct Told<'a> {
+    pub(crate) user_id: Uuid,
+    pub(crate) access_token: &'a str,
+    pub(crate) refresh_token: &'a str,
+}
+
+/// Whether there is such a flow.
+pub(crate) async fn exists(db: &mut Connection, id: Uuid) -> Result<bool> {
+    Ok(db.query_opt("select id from auth.flow_state where id = $1", &[&id]).await?.is_some())
+}
+
+/// Gives a flow its user and returns its code; none if it has a user already or has ended.
+pub(crate) async fn fulfil(db: &mut Connection, id: Uuid, told: Told<'_>) -> Result<Option<String>> {
+    let sql = "update auth.flow_state
+         set user_id = $2, provider_access_token = $3, provider_refresh_token = $4,
+             auth_code_issued_at = $5, updated_at = $5
+         where id = $1 and user_id is null
+         returning auth_code";
+    let params: [&(dyn database::ToSql + Sync); 5] =
+        [&id, &told.user_id, &told.access_token, &told.refresh_token, &Timestamp::now()];
+    db.query_opt(sql, &params).await?.map(|row| row.get("auth_code")).transpose()
+}
+
 /// The flow of a code.
 pub(crate) async fn by_code(db: &mut Connection, code: &str) -> Result<Option<FlowState>> {
     let row = db

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Result;
 use crate::identity::{Identity, is_default_linking_domain};
-use crate::json::{self, Object};
+use crate::json::{self, Object, Timestamp};
 use crate::metadata::{self, Stored};
 
 const COLUMNS: &str = "id, provider_id, user_id, identity_data, provider, last_sign_in_at, \
@@ -96,6 +96,20 @@ pub(crate) async fn update_data(db: &mut Connection, identity: &mut Identity, up
     let data = json::to_string(&identity.data);
     let sql = "update auth.identities set identity_data = $1::text::jsonb where id = $2";
     db.execute(sql, &[&data, &identity.id]).await.map(|_| ())
+}
+
+/// Identities that have one of these addresses, which are lower case.
+pub(crate) async fn with_emails(db: &mut Connection, emails: &[String]) -> Result<Vec<Identity>> {
+    let sql = format!("select {COLUMNS} from auth.identities where email = any ($1) order by created_at, id");
+    db.query(&sql, &[&emails]).await?.iter().map(read).collect()
+}
+
+/// Replaces what an identity says of itself: its owner has just signed in with it.
+pub(crate) async fn replace_data(db: &mut Connection, identity: &Identity) -> Result<()> {
+    let data = json::to_string(&identity.data);
+    let sql = "update auth.identities
+         set identity_data = $1::text::jsonb, last_sign_in_at = $2, updated_at = $2 where id = $3";
+    db.execute(sql, &[&data, &Timestamp::now(), &identity.id]).await.map(|_| ())
 }
 
 /// Makes an identity unrecognisable.

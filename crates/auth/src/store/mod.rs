@@ -4,10 +4,14 @@
 
 pub(crate) mod amr;
 pub(crate) mod audit;
+pub(crate) mod challenges;
 pub(crate) mod factors;
 pub(crate) mod flow_states;
 pub(crate) mod identities;
+pub(crate) mod oauth_authorizations;
+pub(crate) mod oauth_clients;
 pub(crate) mod one_time_tokens;
+pub(crate) mod passkeys;
 pub(crate) mod refresh_tokens;
 mod rows;
 pub(crate) mod sessions;

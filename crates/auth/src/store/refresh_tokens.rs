@@ -65,6 +65,15 @@ pub(crate) async fn active(db: &mut Connection, session_id: Uuid) -> Result<Opti
     db.query_opt(&sql, &[&session_id]).await?.as_ref().map(read).transpose()
 }
 
+/// The token of a session to replace: the active one, else the newest.
+pub(crate) async fn current(db: &mut Connection, session_id: Uuid) -> Result<Option<RefreshToken>> {
+    let sql = format!(
+        "select {COLUMNS} from auth.refresh_tokens where session_id = $1
+         order by coalesce(revoked, false), id desc limit 1 for update"
+    );
+    db.query_opt(&sql, &[&session_id]).await?.as_ref().map(read).transpose()
+}
+
 /// Inserts a token; `parent` is the one it replaces.
 pub(crate) async fn insert(
     db: &mut Connection,

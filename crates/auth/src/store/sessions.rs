@@ -59,8 +59,9 @@ pub(crate) async fn insert(
     ip: Option<&str>,
 ) -> Result<()> {
     db.execute(
-        "insert into auth.sessions (id, user_id, created_at, updated_at, aal, not_after, user_agent, ip, tag)
-         values ($1, $2, $3, $3, $4::text::auth.aal_level, $5, $6, $7::text::inet, $8)",
+        "insert into auth.sessions (
+             id, user_id, created_at, updated_at, aal, not_after, user_agent, ip, tag, oauth_client_id
+         ) values ($1, $2, $3, $3, $4::text::auth.aal_level, $5, $6, $7::text::inet, $8, $9)",
         &[
             &session.id,
             &session.user_id,
@@ -70,6 +71,7 @@ pub(crate) async fn insert(
             &user_agent,
             &ip,
             &session.tag,
+            &session.oauth_client_id,
         ],
     )
     .await
@@ -108,4 +110,42 @@ pub(crate) async fn delete_others(db: &mut Connection, user_id: Uuid, keep: Uuid
     db.execute("delete from auth.sessions where user_id = $1 and id <> $2", &[&user_id, &keep])
         .await
         .map(|_| ())
+}
+
+/// A session reaches aal2 by a factor.
+pub(crate) async fn reach_aal2(db: &mut Connection, id: Uuid, factor_id: Uuid) -> Result<()> {
+    let sql = "update auth.sessions set aal = 'aal2', factor_id = $1, updated_at = $2 where id = $3";
+    db.execute(sql, &[&factor_id, &Timestamp::now(), &id]).await.map(|_| ())
+}
+
+/// Ends the sessions of a user in which no second factor was used.
+pub(crate) async fn delete_below_aal2(db: &mut Connection, user_id: Uuid) -> Result<()> {
+    db.execute("delete from auth.sessions where user_id = $1 and aal < 'aal2'", &[&user_id]).await.map(|_| ())
+}
+
+/// Takes back what sessions reached by a factor that is gone: its methods, and the level if no other second factor was
+/// used there.
+pub(crate) async fn downgrade(
+    db: &mut Connection,
+    user_id: Uuid,
+    factor_id: Uuid,
+    method: &str,
+) -> Result<()> {
+    db.execute(
+        "delete from auth.mfa_amr_claims a using auth.sessions s
+         where a.session_id = s.id and s.user_id = $1 and s.factor_id = $2 and a.authentication_method = $3",
+        &[&user_id, &factor_id, &method],
+    )
+    .await?;
+    db.execute(
+        "update auth.sessions s
+         set factor_id = null, updated_at = $3, aal = case when exists (
+                 select from auth.mfa_amr_claims a where a.session_id = s.id
+                     and a.authentication_method in ('totp', 'mfa/phone', 'mfa/webauthn')
+             ) then 'aal2' else 'aal1' end::auth.aal_level
+         where s.user_id = $1 and s.factor_id = $2",
+        &[&user_id, &factor_id, &Timestamp::now()],
+    )
+    .await
+    .map(|_| ())
 }

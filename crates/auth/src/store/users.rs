@@ -138,6 +138,25 @@ pub(crate) async fn by_phone(db: &mut Connection, phone: &str, aud: &str) -> Res
     one(db, sql, &[&phone, &aud]).await
 }
 
+/// Users who have one of these addresses, which are lower case. Users of single sign-on are not among them.
+pub(crate) async fn with_addresses(db: &mut Connection, emails: &[String]) -> Result<Vec<Uuid>> {
+    let sql = "select id from auth.users
+         where instance_id = '00000000-0000-0000-0000-000000000000' and email = any ($1::text[])
+             and is_sso_user = false";
+    db.query(sql, &[&emails]).await?.iter().map(|row| row.get("id")).collect()
+}
+
+/// The user whose invitation or sign-up has a token.
+pub(crate) async fn by_confirmation_token(db: &mut Connection, token: &str) -> Result<Option<User>> {
+    let sql = select_whole!(
+        "from auth.users u join auth.one_time_tokens t on t.user_id = u.id
+         where u.instance_id = '00000000-0000-0000-0000-000000000000'
+             and t.token_type = 'confirmation_token' and t.token_hash = $1
+         limit 1"
+    );
+    one(db, sql, &[&token]).await
+}
+
 /// The user who wants to change to a number.
 pub(crate) async fn by_phone_change(db: &mut Connection, phone: &str, aud: &str) -> Result<Option<User>> {
     let sql = select_whole!(

@@ -180,7 +180,7 @@ async fn the_callers_address_and_agent_are_kept_with_the_session() {
 #[tokio::test]
 async fn ways_to_sign_in_that_are_switched_off_say_so() {
     let mut config = config();
-    config.external.oauth_providers = vec!["github".into()];
+    config.external.providers.insert("github".into(), auth::OAuthProvider::default());
     let service = Service::start_with(config).await;
     let shown = async |method: &str, path: &str| service.request(method, path).newer().send().await.shown();
     assert_eq!(

@@ -4,11 +4,19 @@
 
 mod accounts;
 mod administration;
+mod authenticator;
 mod edges;
+mod factors;
 mod failing_triggers;
 mod links;
+mod oauth_server;
+mod passkeys;
 mod passwords;
+mod provider;
+mod providers;
 mod refreshing;
 mod service;
 mod signing_out;
 mod signing_up;
+mod totp;
+mod wallets;

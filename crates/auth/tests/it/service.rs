@@ -169,6 +169,12 @@ impl Request {
     }
 }
 
+/// Asks somebody else.
+pub(crate) async fn get_at(address: SocketAddr, path: &str) -> Answer {
+    let headers = vec![("host".into(), address.to_string()), ("connection".into(), "close".into())];
+    Request { address, method: "GET".into(), path: path.into(), headers, body: String::new() }.send().await
+}
+
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -2,7 +2,7 @@
 
 use super::{Ledger, Migration};
 
-/// GoTrue's migrations, up to 2.180.0.
+/// GoTrue's migrations, up to 2.180.0, and a second group that later releases brought: what today's clients need.
 ///
 /// One file stands for a group of versions and hangs on the last of them: a database that stopped anywhere inside the
 /// group runs the file, whose statements skip what exists.
@@ -101,4 +101,14 @@ const MIGRATIONS: &[Migration] = &[
     part("20250901200500", "add_oauth_client_type"),
     part("20250903112500", "remove_oauth_client_id_column"),
     file("20250904133000", "add_oauth_client_id_to_session", include_str!("../../sql/auth/07_oauth_server.sql")),
+    part("20250925093508", "add_last_webauthn_challenge_data"),
+    part("20251007112900", "add_session_refresh_token_columns"),
+    part("20251104100000", "add_nonce_to_oauth_authorizations"),
+    part("20251111201300", "add_scopes_to_sessions"),
+    part("20251201000000", "add_oauth_client_states_table"),
+    part("20260115000000", "add_flow_state_oauth_context"),
+    part("20260121000000", "add_token_endpoint_auth_method"),
+    part("20260219120000", "add_custom_oauth_providers"),
+    part("20260302000000", "add_passkeys"),
+    file("20260625000000", "add_custom_claims_allowlist", include_str!("../../sql/auth/08_newer_clients.sql")),
 ];

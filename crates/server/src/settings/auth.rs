@@ -26,8 +26,9 @@ const MAILS_WITHOUT_SERVER: &str = "360000";
 /// The settings of the auth service. `public_url` is the front door's address.
 pub fn settings(config: &Config, public_url: &str) -> Result<auth::Config, Error> {
     let ours = variables(config, public_url);
+    let federated = super::auth_federation::variables(&config.file.auth, public_url);
     let lookup = |name: &str| {
-        ours.get(name).cloned().or_else(|| {
+        ours.get(name).or_else(|| federated.get(name)).cloned().or_else(|| {
             config.environment.get(name).filter(|_| name.starts_with("GOTRUE_")).map(str::to_owned)
         })
     };
@@ -88,7 +89,13 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         ("GOTRUE_RATE_LIMIT_SMS_SENT", section.rate_limit.sms_sent.to_string()),
         ("GOTRUE_SECURITY_CAPTCHA_ENABLED", section.captcha.enabled.to_string()),
         ("GOTRUE_OAUTH_SERVER_ENABLED", section.oauth_server.enabled.to_string()),
+        (
+            "GOTRUE_OAUTH_SERVER_ALLOW_DYNAMIC_REGISTRATION",
+            section.oauth_server.allow_dynamic_registration.to_string(),
+        ),
+        ("GOTRUE_OAUTH_SERVER_AUTHORIZATION_PATH", section.oauth_server.authorization_url_path.clone()),
     ]);
+    values.extend(super::auth_factors::variables(section));
     let smtp = &section.email.smtp;
     let has_server =
         smtp.enabled.unwrap_or(true) && smtp.host.as_deref().is_some_and(|host| !host.is_empty());

@@ -5,6 +5,8 @@
 //! over them. That is what the CLI does for its containers, too.
 
 pub mod auth;
+mod auth_factors;
+mod auth_federation;
 pub mod gateway;
 pub mod realtime;
 pub mod rest;

@@ -1,0 +1,7 @@
+//! Users whom others vouch for: providers, ID tokens, wallets.
+
+pub(crate) mod account;
+pub(crate) mod flow;
+pub(crate) mod linking;
+
+pub(crate) use account::{Admitted, accept_invite, admit, link_to};

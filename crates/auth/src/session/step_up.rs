@@ -1,0 +1,33 @@
+//! A session in which a second factor was proved.
+
+use database::Connection;
+use uuid::Uuid;
+
+use super::{Method, TokenResponse, refresh};
+use crate::State;
+use crate::error::{Error, Result};
+use crate::http::RequestContext;
+use crate::store;
+use crate::user::User;
+
+/// Takes a session to aal2 by a factor and replaces its tokens.
+///
+/// The original replaces the session's oldest token, which may leave two that work; here it is the active one.
+pub(crate) async fn step_up(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: User,
+    session_id: Uuid,
+    factor_id: Uuid,
+    method: Method,
+) -> Result<TokenResponse> {
+    store::amr::add(db, session_id, method).await?;
+    let missing = || Error::internal("Database error finding session");
+    let mut session = store::sessions::with_methods(db, session_id).await?.ok_or_else(missing)?;
+    let token = store::refresh_tokens::current(db, session_id).await?.ok_or_else(missing)?;
+    let (user, successor) = refresh::swap(db, state, request, user, &session, &token).await?;
+    store::sessions::reach_aal2(db, session_id, factor_id).await?;
+    session.aal = Some("aal2".into());
+    TokenResponse::new(state, user, &session, successor)
+}
