@@ -119,6 +119,10 @@ impl KeySet {
         &self.keys
     }
 
+    pub(crate) fn into_keys(self) -> Vec<Key> {
+        self.keys
+    }
+
     /// The key that signs.
     pub fn signing_key(&self) -> Option<&Key> {
         self.signing.map(|at| &self.keys[at])

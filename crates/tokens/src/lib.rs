@@ -15,6 +15,7 @@ mod api_keys;
 mod compact;
 pub mod development;
 pub mod generate;
+mod issuers;
 mod jwk;
 mod key;
 mod keyset;
@@ -25,6 +26,7 @@ mod verified;
 
 pub use algorithm::Algorithm;
 pub use api_keys::{ApiKeyRole, ApiKeys};
+pub use issuers::Issuer;
 pub use key::{Key, KeyError};
 pub use keyset::{KeySet, UnknownKid};
 pub use ring::{KeyRing, SignError};

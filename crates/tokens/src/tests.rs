@@ -365,3 +365,47 @@ proptest! {
         prop_assert_eq!(verified.expires_at.seconds(), Some(exp as f64));
     }
 }
+
+#[test]
+fn a_foreign_token_counts_under_its_issuers_name_only() {
+    let key = generate::signing_jwk().unwrap();
+    let theirs = KeyRing::new(KeySet::from_signing_keys(&serde_json::json!([key]).to_string()).unwrap());
+    let public = theirs.jwks().to_string();
+    let ring = KeyRing::new(KeySet::from_secret("ours").unwrap());
+    let token = theirs.sign(&serde_json::json!({"iss": "https://theirs", "role": "authenticated"})).unwrap();
+    assert!(ring.verify(&token).is_err());
+    ring.trust(vec![Issuer::new("https://theirs", &public).unwrap()]);
+    let verified = ring.verify(&token).unwrap();
+    assert!(verified.is_foreign && verified.role() == Some("authenticated"));
+    for iss in ["https://ours", "https://theirs/", ""] {
+        let token = theirs.sign(&serde_json::json!({"iss": iss})).unwrap();
+        assert!(ring.verify(&token).is_err(), "{iss}");
+    }
+    assert!(!ring.verify(&ring.sign(&serde_json::json!({"iss": "https://theirs"})).unwrap()).unwrap().is_foreign);
+    ring.trust(Vec::new());
+    assert!(ring.verify(&token).is_err(), "no verdict outlives its key");
+}
+
+#[test]
+fn a_shared_secret_is_no_issuers_key() {
+    let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"a"}]}"#;
+    assert!(Issuer::new("https://theirs", secret).is_err());
+}
+
+#[test]
+fn the_next_key_signs_while_the_last_one_still_verifies() {
+    let (old, mut new) = (generate::signing_jwk().unwrap(), generate::signing_jwk().unwrap());
+    let ring = KeyRing::new(KeySet::from_signing_keys(&serde_json::json!([old]).to_string()).unwrap());
+    let before = ring.sign(&serde_json::json!({"sub": "a"})).unwrap();
+    let mut retired = old.clone();
+    retired["key_ops"] = serde_json::json!(["verify"]);
+    new["kid"] = "next".into();
+    let both = serde_json::json!([new, retired]).to_string();
+    ring.replace(KeySet::from_signing_keys(&both).unwrap());
+    let after = ring.verify(&ring.sign(&serde_json::json!({"sub": "b"})).unwrap()).unwrap();
+    assert_eq!(after.kid.as_deref(), Some("next"));
+    assert_eq!(ring.verify(&before).unwrap().subject(), Some("a"));
+    assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 2);
+    ring.replace(KeySet::from_signing_keys(&serde_json::json!([new]).to_string()).unwrap());
+    assert!(ring.verify(&before).is_err());
+}

@@ -190,6 +190,8 @@ pub struct Verified {
     pub not_before: TimeClaim,
     /// `iat`.
     pub issued_at: TimeClaim,
+    /// Signed by a trusted issuer and not by us: good for a role of the database, never for administration.
+    pub is_foreign: bool,
 }
 
 impl fmt::Debug for Verified {
@@ -221,6 +223,7 @@ impl Verified {
             claims_json,
             kid,
             algorithm,
+            is_foreign: false,
         })
     }
 

@@ -59,7 +59,7 @@ impl Flow {
             .verify_with(text, &Policy::EXACT)
             .map_err(|error| refused(INVALID).because(Cause::Other(error.to_string().into())))?;
         // Our own states end; a token that does not was made for something else.
-        if verified.claims.get("exp").is_none() {
+        if verified.is_foreign || verified.claims.get("exp").is_none() {
             return Err(refused(INVALID));
         }
         let flow: Self = serde_json::from_str(&verified.claims_json).map_err(|_| refused(INVALID))?;
