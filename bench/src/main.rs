@@ -3,6 +3,7 @@
 //! Figures on shared machines swing twofold within minutes, so both sides of a ratio run alternately and the medians count.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod auth;
 mod backend;
 mod load;
 mod memory;
@@ -43,6 +44,8 @@ struct Arguments {
 enum Measure {
     /// Empty folder → first REST answer; restart → first answer
     Startup,
+    /// Auth alone beside the original (`GOTRUE_BIN`) and bare bcrypt: reads, refreshes, sign-ins, a storm of them
+    Auth,
     /// Resident and proportional memory, idle and under load
     Memory,
     /// REST by primary key, signed in, under row level security, through the front door
@@ -69,6 +72,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match arguments.measure {
             Measure::Startup => startup::measure(&arguments).await,
+            Measure::Auth => auth::measure(&arguments).await,
             Measure::Memory => memory::measure(&arguments).await,
             Measure::Rest => rest::measure(&arguments).await,
             Measure::RestKinds => rest::kinds::measure(&arguments).await,
@@ -82,6 +86,7 @@ fn main() -> Result<()> {
                 startup::measure(&arguments).await?;
                 memory::measure(&arguments).await?;
                 rest::measure(&arguments).await?;
+                auth::measure(&arguments).await?;
                 rest::kinds::measure(&arguments).await?;
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;

@@ -27,6 +27,7 @@ mod serve;
 pub mod settings;
 mod signals;
 mod start;
+mod third_party;
 
 pub use adopt::adopt;
 pub use error::Error;

@@ -22,7 +22,7 @@ use crate::postgres::Postgres;
 use crate::roles::DatabaseRoles;
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
-use crate::{Error, Info, format, listen, settings};
+use crate::{Error, Info, format, listen, settings, third_party};
 
 /// The services of this build that answer behind the front door.
 const BUILT: [(Service, gateway::Service); 4] = [
@@ -197,6 +197,7 @@ impl Starting {
             let probing = probe(self.board.clone(), rest_pool.clone());
             self.watch = Some(tokio::spawn(probing));
         }
+        self.trust_issuers()?;
         if self.config.services.contains(&Service::Auth) {
             self.start_auth()?;
         }
@@ -208,6 +209,20 @@ impl Starting {
         }
         if self.config.services.contains(&Service::Rest) {
             self.start_rest(rest_settings, rest_pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Nobody waits for the issuers' keys: their tokens are refused until they are there.
+    fn trust_issuers(&mut self) -> Result<(), Error> {
+        let issuers = third_party::configured(&self.config.file.auth.third_party)
+            .map_err(|reason| Error::Settings { service: "auth", reason })?;
+        if !issuers.is_empty() {
+            let keeping = tokio::spawn(third_party::keep(self.ring.clone(), issuers));
+            self.services.push(Box::pin(async move {
+                keeping.abort();
+                let _ = keeping.await;
+            }));
         }
         Ok(())
     }

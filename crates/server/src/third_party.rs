@@ -112,7 +112,8 @@ async fn fetch(client: &reqwest::Client, address: &str) -> Result<(String, Strin
 
 async fn get(client: &reqwest::Client, url: &str) -> Result<String, String> {
     let told = |error: reqwest::Error| error.without_url().to_string();
-    let mut answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
+    let mut answer =
+        client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(told)? {
         if body.len() + chunk.len() > LARGEST {

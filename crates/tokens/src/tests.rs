@@ -381,7 +381,9 @@ fn a_foreign_token_counts_under_its_issuers_name_only() {
         let token = theirs.sign(&serde_json::json!({"iss": iss})).unwrap();
         assert!(ring.verify(&token).is_err(), "{iss}");
     }
-    assert!(!ring.verify(&ring.sign(&serde_json::json!({"iss": "https://theirs"})).unwrap()).unwrap().is_foreign);
+    assert!(
+        !ring.verify(&ring.sign(&serde_json::json!({"iss": "https://theirs"})).unwrap()).unwrap().is_foreign
+    );
     ring.trust(Vec::new());
     assert!(ring.verify(&token).is_err(), "no verdict outlives its key");
 }
