@@ -164,6 +164,6 @@ mod tests {
             &query,
             ("kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg", 1_318_622_958),
         );
-        assert!(header.contains("oauth_signature=\"hCtSmYh%2BiHYrmx2e0uU1I6FXXTs%3D\""), "{header}");
+        assert!(header.contains("oauth_signature=\"hCtSmYh%2BiHYCEqBWrE7C7hYmtUk%3D\""), "{header}");
     }
 }
