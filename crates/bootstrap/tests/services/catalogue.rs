@@ -21,6 +21,9 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("storage", "missing: grant table migrations to "),
     ("auth", "missing: grant table schema_migrations to "),
     ("realtime", "missing: grant table schema_migrations to "),
+    // 2.180.0 inserts clients without naming this column.
+    ("auth", "missing: column oauth_clients.13 token_endpoint_auth_method "),
+    ("auth", "only ours: column oauth_clients.13 token_endpoint_auth_method "),
     // With grant option, as images since 2025 have it.
     ("storage", "missing: grant table buckets to postgres: "),
     ("storage", "only ours: grant table buckets to postgres: DELETE* INSERT* "),
