@@ -128,13 +128,20 @@ async fn get(client: &reqwest::Client, url: &str) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use config::file::{Auth0, Clerk, Cognito, Firebase, ThirdParty, WorkOs};
     use serde_json::json;
     use tokens::KeySet;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn each_kind_has_its_address() {
-        let mut section = config::file::ThirdParty::default();
+        let mut section = ThirdParty {
+            firebase: Firebase { enabled: false, project_id: None },
+            auth0: Auth0 { enabled: false, tenant: None, tenant_region: None },
+            aws_cognito: Cognito { enabled: false, user_pool_id: None, user_pool_region: None },
+            clerk: Clerk { enabled: false, domain: None },
+            workos: WorkOs { enabled: false, issuer_url: None },
+        };
         assert_eq!(configured(&section), Ok(Vec::new()));
         section.auth0.enabled = true;
         assert_eq!(configured(&section), Err("auth.third_party.auth0.tenant is required".to_owned()));
