@@ -1,20 +1,12 @@
--- What GoTrue added from 2.181 to 2.196 and today's clients speak: passkeys, other forms of refresh tokens and of sign-in
--- state, custom providers.
+-- What GoTrue added from 2.181 to 2.196 and today's clients speak: passkeys, another form of sign-in state, custom providers.
 --
 -- Covers versions 20250925093508 to 20260625000000, under upstream's own numbers: a newer GoTrue finds them applied, and
--- 2.180.0 ignores rows that it does not know. Every statement skips what exists.
+-- 2.180.0 ignores rows that it does not know. Two are left out, 20251007112900 and 20251111201300: 2.180.0 reads sessions with
+-- `select *` and fails on columns it does not know. A newer GoTrue adds them itself. Every statement skips what exists.
 
 alter table auth.mfa_factors add column if not exists last_webauthn_challenge_data jsonb;
 comment on column auth.mfa_factors.last_webauthn_challenge_data is
     'Stores the latest WebAuthn challenge data including attestation/assertion for customer verification';
-
-alter table auth.sessions add column if not exists refresh_token_hmac_key text;
-alter table auth.sessions add column if not exists refresh_token_counter bigint;
-alter table auth.sessions add column if not exists scopes text;
-comment on column auth.sessions.refresh_token_hmac_key is
-    'Holds a HMAC-SHA256 key used to sign refresh tokens for this session.';
-comment on column auth.sessions.refresh_token_counter is
-    'Holds the ID (counter) of the last issued refresh token.';
 
 alter table auth.oauth_authorizations add column if not exists nonce text;
 
@@ -27,12 +19,6 @@ begin
     ) then
         alter table auth.oauth_authorizations
             add constraint oauth_authorizations_nonce_length check (char_length(nonce) <= 255);
-    end if;
-    if not exists (
-        select from pg_catalog.pg_constraint
-        where conname = 'sessions_scopes_length' and conrelid = 'auth.sessions'::regclass
-    ) then
-        alter table auth.sessions add constraint sessions_scopes_length check (char_length(scopes) <= 4096);
     end if;
 end
 $$;
