@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::Delivery;
 use super::index::Listener;
 use super::params::{self, Wish};
-use super::reader::{self, Item, MESSAGES_PUBLICATION, Opened, ReadError, Source};
+use super::reader::{self, Item, Opened, ReadError, Source};
 use super::registry::{Order, Registry};
 use super::resolve::{self, Published, Refused};
 use super::upkeep::Upkeep;
@@ -42,6 +42,8 @@ pub(crate) struct Feed {
     pub(crate) registry: Arc<Registry>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) source: Source,
+    /// The publication of the tables to which clients subscribe.
+    pub(crate) publication: String,
     pub(crate) upkeep: Upkeep,
     pub(crate) delivery: Delivery,
     pub(crate) stop: CancellationToken,
@@ -102,7 +104,9 @@ impl Feed {
             }
             let begun = tokio::time::Instant::now();
             let outcome = self.session().await;
-            self.live.store(false, Ordering::Relaxed);
+            if self.source.broadcasts {
+                self.live.store(false, Ordering::Relaxed);
+            }
             self.registry.forget_listeners();
             let wait = match outcome {
                 Ok(Over::Stopped) => return,
@@ -178,12 +182,14 @@ impl Feed {
         let (done, seen) = watch::channel(Lsn::default());
         let reader = Owned(tokio::spawn(stream.read(sender, seen, self.hub.clone())));
         let mut connection = self.delivery.pool().acquire().await?;
-        let published = resolve::published(&mut connection, &self.source.publication).await?;
+        let published = resolve::published(&mut connection, &self.publication).await?;
         let told_of_publications = has_event_trigger(&mut connection).await?;
         drop(connection);
         let mut session = Session { items, done, reader, publications, published, told_of_publications };
         self.told.clear();
-        self.live.store(true, Ordering::Relaxed);
+        if self.source.broadcasts {
+            self.live.store(true, Ordering::Relaxed);
+        }
         self.fulfil(&session).await?;
         self.serve(&mut session).await
     }
@@ -327,8 +333,8 @@ impl Feed {
     /// Compares the publication with what is known of it. False when the stream has to be started anew.
     async fn look_at_publication(&mut self, session: &mut Session) -> Result<bool, Failure> {
         let mut connection = self.delivery.pool().acquire().await?;
-        let published = resolve::published(&mut connection, &self.source.publication).await?;
-        let exist = existing(&mut connection, &self.source.publication).await?;
+        let published = resolve::published(&mut connection, &self.publication).await?;
+        let exist = existing(&mut connection, &self.source.publications).await?;
         drop(connection);
         if exist != session.publications {
             return Ok(false);
@@ -350,11 +356,11 @@ fn listens_to(listeners: &[(u32, Listener)]) -> Box<[u32]> {
 }
 
 /// Which of the wanted publications there are.
-async fn existing(connection: &mut Connection, publication: &str) -> Result<Vec<String>, Error> {
+async fn existing(connection: &mut Connection, publications: &[String]) -> Result<Vec<String>, Error> {
     let rows = connection
         .query(
             "select pubname::text from pg_catalog.pg_publication where pubname = any ($1::text[]) order by pubname",
-            &[&vec![publication, MESSAGES_PUBLICATION]],
+            &[&publications],
         )
         .await?;
     rows.iter().map(|row| row.get(0)).collect()

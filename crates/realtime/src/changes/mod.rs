@@ -15,6 +15,7 @@
 //! asked for ([`params`], [`filter`]) into listeners on tables ([`resolve`], [`index`]), hands batches of changes to
 //! [`delivery`], and opens the slot again when it is lost. Nothing is asked of the database while nobody is there.
 
+mod announcer;
 mod delivery;
 mod feed;
 mod filter;
@@ -48,10 +49,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hub::Hub;
+use announcer::Announcer;
 use delivery::Delivery;
 use feed::Feed;
 use index::Claims;
-use reader::Source;
+use reader::{MESSAGES_PUBLICATION, Source};
 use registry::Registry;
 
 pub use sink::{Change, ChangeSink};
@@ -114,15 +116,40 @@ impl Changes {
         let registry = Arc::new(Registry::default());
         let live = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
+        // Alone, a node reads everything in one stream. Of several, each reads changes for its own clients, and one of them
+        // what the database broadcasts, because the hub tells the others.
+        let alone = config.redis_url.is_none();
+        let messages = MESSAGES_PUBLICATION.to_owned();
+        let source = Source {
+            database: database.clone(),
+            publications: if alone {
+                vec![config.publication.clone(), messages.clone()]
+            } else {
+                vec![config.publication.clone()]
+            },
+            slot: format!("supabase_realtime_replication_slot_{}", config.slot_suffix),
+            broadcasts: alone,
+            exclusive: false,
+        };
+        let announcer = Announcer {
+            source: Source {
+                database,
+                publications: vec![messages],
+                slot: format!("supabase_realtime_messages_replication_slot_{}", config.slot_suffix),
+                broadcasts: true,
+                exclusive: true,
+            },
+            upkeep,
+            pool: pool.clone(),
+            hub: hub.clone(),
+            live: live.clone(),
+            stop: stop.clone(),
+        };
         let feed = Feed {
             registry: registry.clone(),
             hub,
-            source: Source {
-                database,
-                publication: config.publication.clone(),
-                slot: format!("supabase_realtime_replication_slot_{}", config.slot_suffix),
-                exclusive: config.redis_url.is_some(),
-            },
+            source,
+            publication: config.publication.clone(),
             upkeep,
             delivery: Delivery::new(pool.clone(), CONNECTIONS),
             stop: stop.clone(),
@@ -130,8 +157,11 @@ impl Changes {
             told: HashSet::new(),
         };
         let keeping = upkeep.keep(pool, config.janitor, stop.clone());
-        let tasks = Mutex::new(vec![tokio::spawn(feed.run()), tokio::spawn(keeping)]);
-        Self { registry, live, stop, tasks }
+        let mut tasks = vec![tokio::spawn(feed.run()), tokio::spawn(keeping)];
+        if !alone {
+            tasks.push(tokio::spawn(announcer.run()));
+        }
+        Self { registry, live, stop, tasks: Mutex::new(tasks) }
     }
 
     /// Whether messages that the database broadcasts arrive at the moment.

@@ -59,11 +59,13 @@ pub(crate) const MESSAGES_PUBLICATION: &str = "supabase_realtime_messages_public
 pub(crate) struct Source {
     /// The server, under a login that may replicate.
     pub(crate) database: ConnectConfig,
-    /// The publication of the tables to which clients subscribe.
-    pub(crate) publication: String,
+    /// The publications that are read, those of them that exist.
+    pub(crate) publications: Vec<String>,
     /// The slot's name.
     pub(crate) slot: String,
-    /// Whether nobody else may read at the same time: other nodes get what this one reads.
+    /// Whether what the database broadcasts goes to the hub.
+    pub(crate) broadcasts: bool,
+    /// Whether nobody else may read this at the same time: the hub tells other nodes what this one reads.
     pub(crate) exclusive: bool,
 }
 
@@ -82,6 +84,7 @@ pub(crate) struct Stream {
     /// The publications that it reads: those that existed.
     pub(crate) publications: Vec<String>,
     pub(crate) slot: String,
+    broadcasts: bool,
 }
 
 /// The key of the advisory lock that the reading node holds: `mono` and `rtch` as one number.
@@ -118,12 +121,14 @@ impl Source {
             [("proto_version", "1"), ("publication_names", &*names.join(",")), ("messages", "true")];
         let (name, start) = (slot.name, slot.consistent_point);
         let stream = connection.start(&name, start, &options).await?;
-        Ok(Opened::Stream(Box::new(Stream { stream, start, publications, slot: name })))
+        let broadcasts = self.broadcasts;
+        Ok(Opened::Stream(Box::new(Stream { stream, start, publications, slot: name, broadcasts })))
     }
 
     /// Which of the wanted publications there are. One that is not there would end the stream (before PostgreSQL 18).
     async fn publications(&self, connection: &mut ReplicationConnection) -> Result<Vec<String>, Error> {
-        let wanted = [self.publication.as_str(), MESSAGES_PUBLICATION].map(database::ident::quote_literal);
+        let wanted: Vec<String> =
+            self.publications.iter().map(|name| database::ident::quote_literal(name)).collect();
         let sql = format!(
             "select pubname from pg_catalog.pg_publication where pubname in ({}) order by pubname",
             wanted.join(", ")
@@ -174,7 +179,7 @@ impl Stream {
             position: self.start,
             memory: Arc::new(Semaphore::new(QUEUE_KIB)),
             items,
-            hub,
+            hub: self.broadcasts.then_some(hub),
         };
         let mut confirmed = Instant::now();
         loop {
@@ -232,7 +237,8 @@ struct Reader {
     position: Lsn,
     memory: Arc<Semaphore>,
     items: mpsc::Sender<Item>,
-    hub: Arc<Hub>,
+    /// Where broadcasts of the database go, if they do.
+    hub: Option<Arc<Hub>>,
 }
 
 impl Reader {
@@ -251,9 +257,9 @@ impl Reader {
             }
             Message::Insert { relation, new } => {
                 let relation = self.relations.get(&relation)?.clone();
-                if messages::is_messages(&relation) {
+                if let Some(hub) = self.hub.as_ref().filter(|_| messages::is_messages(&relation)) {
                     match messages::broadcast(&relation, &new) {
-                        Ok(broadcast) => self.hub.broadcast_from_database(broadcast),
+                        Ok(broadcast) => hub.broadcast_from_database(broadcast),
                         Err(error) => tracing::warn!(%error, "a row of realtime.messages is not broadcast"),
                     }
                 }

@@ -54,10 +54,10 @@ async fn what_the_database_sends_reaches_its_topic() {
         join(&mut listener, "notes", true).await;
         let mut public = service.client(json!({"role": "anon"})).await;
         join(&mut public, "notes", false).await;
-        // The stream starts with the first channel.
+        // The stream starts with the first channel; its slot is there some time before it is ready.
         until(
             &mut admin,
-            "select exists (select from pg_replication_slots where database = current_database() and active)",
+            "select exists (select from pg_replication_slots where database = current_database() and active and confirmed_flush_lsn is not null)",
         )
         .await;
         run(&mut admin, "insert into public.note values (1, 'a')").await;

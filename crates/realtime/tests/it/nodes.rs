@@ -87,3 +87,49 @@ async fn messages_and_presences_reach_every_node() {
     assert_eq!(here.json().await[4]["leaves"]["there"]["metas"][0]["n"], 2);
     assert_eq!(newcomer.json().await[4]["leaves"]["there"]["metas"][0]["n"], 2);
 }
+
+/// Waits until a query about the database says `t`.
+async fn until(admin: &mut database::Connection, sql: &str) {
+    for _ in 0..400 {
+        if admin.simple_query(sql).await.unwrap()[0].scalar() == Some("t") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came true: {sql}");
+}
+
+#[tokio::test]
+async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
+    const READS: &str = "select count(*) = 1 from pg_replication_slots where active and confirmed_flush_lsn is not null \
+        and database = current_database() \
+        and slot_name like 'supabase_realtime_messages%'";
+    const SEND: &str = "select realtime.send('{\"id\": 1}', 'hello', 'room', false)";
+    let Some(redis) = Redis::start().await else { return };
+    let first = Service::with(redis.config()).await;
+    let (_second, address, _) = node(&first.database, redis.config()).await;
+    let token = first.token("anon");
+    let mut here = Socket::connect(first.address, "2.0.0", &token).await.unwrap();
+    here.join("realtime:room", json!({ "presence": { "enabled": false } })).await;
+    let mut there = Socket::connect(address, "2.0.0", &token).await.unwrap();
+    there.join("realtime:room", json!({ "presence": { "enabled": false } })).await;
+    let mut admin = first.database.admin().await;
+    for round in 1..=2 {
+        until(&mut admin, READS).await;
+        // The other node asks for the lock meanwhile.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        until(&mut admin, READS).await;
+        // Were it read twice, the second message of a round would be the first once more.
+        for _ in 0..2 {
+            admin.simple_query(SEND).await.unwrap();
+            let (one, other) = (here.json().await, there.json().await);
+            assert_eq!((&one[3], &one[4]["payload"]), (&json!("broadcast"), &json!({"id": 1})), "round {round}");
+            assert_eq!(one, other);
+            assert_ne!(one[4]["meta"]["id"], json!(null));
+        }
+        // Whoever reads is lost: somebody takes over.
+        let kill = "select pg_terminate_backend(active_pid) from pg_replication_slots \
+            where slot_name like 'supabase_realtime_messages%' and database = current_database()";
+        admin.simple_query(kill).await.unwrap();
+    }
+}
