@@ -123,7 +123,11 @@ async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
         for _ in 0..2 {
             admin.simple_query(SEND).await.unwrap();
             let (one, other) = (here.json().await, there.json().await);
-            assert_eq!((&one[3], &one[4]["payload"]), (&json!("broadcast"), &json!({"id": 1})), "round {round}");
+            assert_eq!(
+                (&one[3], &one[4]["payload"]),
+                (&json!("broadcast"), &json!({"id": 1})),
+                "round {round}"
+            );
             assert_eq!(one, other);
             assert_ne!(one[4]["meta"]["id"], json!(null));
         }

@@ -28,12 +28,8 @@ impl Service {
     pub(crate) async fn with(config: Config) -> Self {
         let database = testkit::database().await;
         let mut admin = database.admin().await;
-        admin
-            .simple_query(
-                "create table if not exists realtime.messages_all partition of realtime.messages default",
-            )
-            .await
-            .unwrap();
+        // What the service would do a moment after its start: policies are asked with rows of today.
+        admin.simple_query(bootstrap::REALTIME_UPKEEP).await.unwrap();
         Self::on(database, config).await
     }
 
