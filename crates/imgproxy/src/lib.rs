@@ -1,1 +1,24 @@
-//! The imgproxy URL interface: signatures, sources and presets over `imaging`.
+//! imgproxy's URLs over [`imaging`]: `/<signature>/<options>/<source>`.
+//!
+//! `path` takes a URL apart, `options` makes a [`imaging::Transform`] of it, `source` loads, `process` puts it together and
+//! `answer` writes the headers. Texts, numbers and orders are imgproxy 3.8.0's; docs/differences.md says where not.
+
+mod answer;
+mod config;
+mod environment;
+mod error;
+mod etag;
+mod options;
+mod path;
+mod process;
+mod service;
+mod signature;
+mod source;
+
+pub use config::{Addresses, Config, Defaults, Detection, Fallback, Given};
+pub use environment::{ConfigError, Environment};
+pub use error::Error;
+pub use options::Presets;
+pub use service::Imgproxy;
+pub use signature::Signing;
+pub use source::{Pattern, S3Config};

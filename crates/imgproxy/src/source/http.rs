@@ -1,0 +1,58 @@
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+
+use ::http::HeaderMap;
+
+use super::addresses::Guarded;
+use super::{Answer, Body};
+use crate::config::Addresses;
+use crate::{Config, Error};
+
+/// Sources on the web.
+#[derive(Clone)]
+pub(super) struct Http {
+    client: Client,
+    addresses: Addresses,
+}
+
+impl Http {
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        // Somebody else in this process may have installed it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let addresses = config.addresses;
+        let most = config.max_redirects;
+        let redirects = Policy::custom(move |attempt| {
+            if attempt.previous().len() > most {
+                attempt.error("too many redirects")
+            } else if !addresses.allow_url(attempt.url()) {
+                attempt.error("the source's address is not allowed")
+            } else {
+                attempt.follow()
+            }
+        });
+        let client = Client::builder()
+            .user_agent(config.user_agent.as_str())
+            .redirect(redirects)
+            .dns_resolver(Guarded(addresses))
+            .tls_danger_accept_invalid_certs(config.ignore_ssl_verification)
+            .pool_max_idle_per_host(config.concurrency)
+            .build()
+            .map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Self { client, addresses })
+    }
+
+    pub(super) async fn ask(&self, address: &str, headers: HeaderMap) -> Result<Answer, Error> {
+        let url = Url::parse(address).map_err(|error| Error::unreachable(error.to_string()))?;
+        if !self.addresses.allow_url(&url) {
+            return Err(Error::failing("the source's address is not allowed"));
+        }
+        let sent = self.client.get(url).headers(headers).send().await;
+        let response = sent.map_err(|error| Error::failing(error.without_url().to_string()))?;
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            length: response.content_length(),
+            body: Body::Response(response),
+        })
+    }
+}
