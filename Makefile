@@ -20,7 +20,7 @@ engine: ## fetch and assemble the PostgreSQL engine for development
 
 .PHONY: needs
 needs:
-	@scripts/need cc=gcc
+	@scripts/need cc=gcc make=make cmake=cmake nasm=nasm
 	@command -v cargo >/dev/null || { echo 'error: cargo is missing' >&2; echo 'hint: install Rust with rustup' >&2; exit 1; }
 	@command -v npm >/dev/null || { echo 'error: npm is missing' >&2; echo 'hint: install Node.js 20 or later, with npm' >&2; exit 1; }
 

@@ -12,7 +12,8 @@ use std::{env, fs};
 use serde_json::{Value, json};
 
 /// Beginnings of the names of files that hold a licence or what must be passed on with it.
-const TEXTS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE"];
+const TEXTS: [&str; 8] =
+    ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE", "PATENTS", "README.IJG"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
@@ -86,18 +87,26 @@ fn shipped(metadata: &Value) -> Result<BTreeSet<String>, Box<dyn Error>> {
     Ok(seen)
 }
 
-/// The texts in the package's folder, in the order of their names.
+/// The texts in the package's folder, in the order of their names, and those in the folders directly below, where C libraries
+/// lie that are compiled in.
 fn texts(package: &Value) -> Result<Vec<String>, Box<dyn Error>> {
     let manifest = package["manifest_path"].as_str().ok_or("no manifest path")?;
     let folder = Path::new(manifest).parent().ok_or("a manifest without a folder")?;
     let mut files = BTreeSet::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().to_uppercase()).unwrap_or_default();
-        if path.is_file() && TEXTS.iter().any(|beginning| name.starts_with(beginning)) {
+        if path.is_dir() {
+            for entry in fs::read_dir(path)? {
+                files.insert(entry?.path());
+            }
+        } else {
             files.insert(path);
         }
     }
+    files.retain(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_uppercase()).unwrap_or_default();
+        path.is_file() && TEXTS.iter().any(|beginning| name.starts_with(beginning))
+    });
     if let Some(named) = package["license_file"].as_str() {
         files.insert(folder.join(named));
     }

@@ -56,6 +56,7 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
         Service::Auth => serve_auth(&mut running, &variables).await,
         Service::Realtime => serve_realtime(&mut running, &variables).await,
         Service::Storage => serve_storage(&mut running, &variables).await,
+        Service::Imgproxy => serve_imgproxy(&mut running, &variables).await,
         other => Err(Error::CannotServe(other.to_string())),
     };
     match outcome {
@@ -253,6 +254,34 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
     let admin = storage.admin_router(Arc::new(move || metrics.render()));
     open(running, SocketAddr::new(ip, environment.admin_port), admin, DRAIN, "SERVER_ADMIN_PORT")?;
     running.services.push(Box::pin(storage.stop()));
+/// How long imgproxy's requests in flight may take to finish at a stop, as long as the original gives them.
+const IMGPROXY_DRAIN: Duration = Duration::from_secs(5);
+
+async fn serve_imgproxy(running: &mut Running, variables: &Variables) -> Result<(), Error> {
+    let refused = |reason: String| Error::Settings { service: "imgproxy", reason };
+    let environment = imgproxy::Environment::from_env(|name| variables.get(name))
+        .map_err(|error| refused(error.to_string()))?;
+    let (host, port) = environment.bind.rsplit_once(':').unwrap_or(("", &environment.bind));
+    let port: u16 = port.parse().map_err(|_| refused(format!("IMGPROXY_BIND: {port:?} is no port")))?;
+    let ip = match host.trim_start_matches('[').trim_end_matches(']') {
+        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => text.parse().map_err(|_| refused(format!("IMGPROXY_BIND: {text:?} is no address")))?,
+    };
+    let mut limits = gateway::Limits {
+        head_timeout: environment.read_timeout,
+        // None at all would be a connection for each request.
+        idle_timeout: environment.keep_alive.max(Duration::from_secs(1)),
+        ..gateway::Limits::default()
+    };
+    if environment.max_clients > 0 {
+        limits.max_connections = environment.max_clients;
+    }
+    let service =
+        imgproxy::Imgproxy::start(environment.config).await.map_err(|error| refused(error.to_string()))?;
+    let listener = listen::bind(SocketAddr::new(ip, port), "the service", "IMGPROXY_BIND")?;
+    let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+    serve_router(running, listener, service.router(), limits, IMGPROXY_DRAIN);
     running.addresses.api = Some(bound);
     Ok(())
 }
