@@ -5,6 +5,7 @@
 
 mod auth;
 mod backend;
+mod images;
 mod load;
 mod memory;
 mod pgbench;
@@ -62,6 +63,8 @@ enum Measure {
     Transaction,
     /// Database changes: statement to socket, row level security with a thousand users, what an idle server asks
     RealtimeChanges,
+    /// Thumbnails of a large JPEG, beside libvips
+    Imaging,
     /// Everything
     All,
 }
@@ -81,7 +84,9 @@ fn main() -> Result<()> {
             Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
+            Measure::Imaging => images::measure(&arguments).await,
             Measure::All => {
+                images::measure(&arguments).await?;
                 transaction::measure(&arguments).await?;
                 startup::measure(&arguments).await?;
                 memory::measure(&arguments).await?;

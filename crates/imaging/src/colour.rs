@@ -54,7 +54,8 @@ fn convert_inks(pixels: &mut [u8], icc: &[u8]) -> Option<()> {
     }
     let srgb = ColorProfile::new_srgb();
     // Four inks have the layout of four channels.
-    let transform = source.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, TransformOptions::default()).ok()?;
+    let transform =
+        source.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, TransformOptions::default()).ok()?;
     let mut converted = vec![0; pixels.len()];
     transform.transform(pixels, &mut converted).ok()?;
     converted.chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);

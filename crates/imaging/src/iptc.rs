@@ -64,10 +64,12 @@ mod tests {
 
     #[test]
     fn only_who_made_it_is_kept() {
-        let set = |number: u8, text: &str| [&[0x1c, 2, number, 0, text.len() as u8], text.as_bytes()].concat();
+        let set =
+            |number: u8, text: &str| [&[0x1c, 2, number, 0, text.len() as u8], text.as_bytes()].concat();
         let data = [set(5, "title"), set(80, "Painter"), set(90, "Berlin"), set(116, "me")].concat();
         let block = |id: u16, data: &[u8]| {
-            let mut block = [b"8BIM", &id.to_be_bytes()[..], &[0, 0], &(data.len() as u32).to_be_bytes(), data].concat();
+            let mut block =
+                [b"8BIM", &id.to_be_bytes()[..], &[0, 0], &(data.len() as u32).to_be_bytes(), data].concat();
             block.resize(block.len().next_multiple_of(2), 0);
             block
         };

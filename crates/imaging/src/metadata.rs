@@ -72,7 +72,9 @@ impl Orientation {
     }
 
     pub(crate) fn in_exif(exif: &[u8]) -> Self {
-        Directory::first(exif).and_then(|directory| directory.number(0x112)).map_or(Self::UPRIGHT, Self::from_exif)
+        Directory::first(exif)
+            .and_then(|directory| directory.number(0x112))
+            .map_or(Self::UPRIGHT, Self::from_exif)
     }
 
     /// Whether width and height change places.

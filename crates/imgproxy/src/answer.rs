@@ -20,7 +20,8 @@ pub(crate) struct Disposition<'a> {
 
 impl<'a> Disposition<'a> {
     fn of(request: &Request, format: Format) -> Self {
-        let name = if request.filename.is_empty() { base_name(&request.source).0 } else { request.filename.clone() };
+        let name =
+            if request.filename.is_empty() { base_name(&request.source).0 } else { request.filename.clone() };
         Self { attachment: request.attachment, name, extension: format.extension() }
     }
 
@@ -38,7 +39,9 @@ impl<'a> Disposition<'a> {
             None if ending.is_empty() => {
                 Disposition { attachment: request.attachment, name, extension: by_type().unwrap_or_default() }
             }
-            None => Disposition { attachment: request.attachment, name: format!("{name}{ending}"), extension: "" },
+            None => {
+                Disposition { attachment: request.attachment, name: format!("{name}{ending}"), extension: "" }
+            }
         }
     }
 
@@ -118,14 +121,16 @@ fn vary(config: &Config) -> Option<HeaderValue> {
 
 /// The answer to a request for a picture.
 pub(crate) fn answer(config: &Config, request: &Request, finished: &Finished) -> Response {
-    let body = finished.picture.as_ref().map_or_else(Body::empty, |picture| Body::from(picture.bytes.clone()));
+    let body =
+        finished.picture.as_ref().map_or_else(Body::empty, |picture| Body::from(picture.bytes.clone()));
     let mut response = Response::new(body);
     *response.status_mut() = finished.status;
     let out = response.headers_mut();
     if let Some(value) = finished.etag.as_ref().and_then(|tag| HeaderValue::try_from(tag).ok()) {
         out.insert(header::ETAG, value);
     }
-    let own = config.fallback.as_ref().map(|fallback| fallback.ttl).filter(|ttl| finished.fallback && *ttl > 0);
+    let own =
+        config.fallback.as_ref().map(|fallback| fallback.ttl).filter(|ttl| finished.fallback && *ttl > 0);
     cache(config, out, &finished.source_headers, own.unwrap_or(config.ttl));
     if let Some(value) = vary(config) {
         out.insert(header::VARY, value);

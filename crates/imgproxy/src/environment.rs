@@ -50,19 +50,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn flag(&self, name: &str, target: &mut bool) {
         match self.text(name) {
             Some(value) if truth(&value) => *target = true,
-            Some(value) if matches!(value.as_str(), "0" | "f" | "F" | "false" | "FALSE" | "False") => *target = false,
+            Some(value) if matches!(value.as_str(), "0" | "f" | "F" | "false" | "FALSE" | "False") => {
+                *target = false
+            }
             _ => {}
         }
     }
 
     /// A number within bounds, which are told when it is outside.
-    fn within(&self, name: &str, default: i64, bounds: std::ops::RangeInclusive<i64>) -> Result<i64, ConfigError> {
+    fn within(
+        &self,
+        name: &str,
+        default: i64,
+        bounds: std::ops::RangeInclusive<i64>,
+    ) -> Result<i64, ConfigError> {
         let mut value = default;
         self.parsed(name, &mut value);
         if bounds.contains(&value) {
             return Ok(value);
         }
-        refused(format!("IMGPROXY_{name} should be between {} and {}, now {value}", bounds.start(), bounds.end()))
+        refused(format!(
+            "IMGPROXY_{name} should be between {} and {}, now {value}",
+            bounds.start(),
+            bounds.end()
+        ))
     }
 
     fn seconds(&self, name: &str, default: i64, least: i64) -> Result<Duration, ConfigError> {
@@ -72,7 +83,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 
     fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
-        if text.is_empty() { Vec::new() } else { text.split(',').map(|part| part.trim().to_owned()).collect() }
+        if text.is_empty() {
+            Vec::new()
+        } else {
+            text.split(',').map(|part| part.trim().to_owned()).collect()
+        }
     }
 
     fn formats(&self, name: &str) -> Result<Option<Vec<Format>>, ConfigError> {
@@ -111,7 +126,8 @@ impl Environment {
         let env = Reader(get);
         let mut config = Config::default();
 
-        let bind = env.text("BIND").or(port.map(|port| format!(":{port}"))).unwrap_or_else(|| ":8080".to_owned());
+        let bind =
+            env.text("BIND").or(port.map(|port| format!(":{port}"))).unwrap_or_else(|| ":8080".to_owned());
         if env.text("NETWORK").is_some_and(|network| !network.starts_with("tcp")) {
             return refused("IMGPROXY_NETWORK: only tcp is served");
         }
@@ -164,7 +180,9 @@ impl Environment {
             let mut wanted = false;
             env.flag(name, &mut wanted);
             if wanted {
-                return refused(format!("IMGPROXY_{name}: this store is not supported; http, local and s3 are"));
+                return refused(format!(
+                    "IMGPROXY_{name}: this store is not supported; http, local and s3 are"
+                ));
             }
         }
         Ok(Self {
@@ -177,7 +195,10 @@ impl Environment {
     }
 
     /// What results look like.
-    fn pictures<F: Fn(&str) -> Option<String>>(env: &Reader<F>, config: &mut Config) -> Result<(), ConfigError> {
+    fn pictures<F: Fn(&str) -> Option<String>>(
+        env: &Reader<F>,
+        config: &mut Config,
+    ) -> Result<(), ConfigError> {
         let encoding = &mut config.imaging.encoding;
         env.flag("JPEG_PROGRESSIVE", &mut encoding.jpeg_progressive);
         env.flag("PNG_INTERLACED", &mut encoding.png_interlaced);
@@ -200,7 +221,12 @@ impl Environment {
             let wrong = || ConfigError(format!("Invalid format quality string: {pair}"));
             let (format, quality) = pair.split_once('=').ok_or_else(wrong)?;
             let format: Format = format.trim().parse().map_err(|_| wrong())?;
-            let quality: u8 = quality.trim().parse().ok().filter(|quality| (1..=100).contains(quality)).ok_or_else(wrong)?;
+            let quality: u8 = quality
+                .trim()
+                .parse()
+                .ok()
+                .filter(|quality| (1..=100).contains(quality))
+                .ok_or_else(wrong)?;
             defaults.format_quality.insert(format, quality);
         }
         env.flag("STRIP_METADATA", &mut defaults.strip_metadata);
@@ -309,7 +335,8 @@ mod tests {
         .unwrap();
         let config = environment.config;
         assert_eq!((environment.bind.as_str(), config.etag, config.detection.webp), (":5001", false, true));
-        let limits = imaging::Limits { pixels: 50_000_000, bytes: 25_000_000, frames: 60, svg_check_bytes: 32 * 1024 };
+        let limits =
+            imaging::Limits { pixels: 50_000_000, bytes: 25_000_000, frames: 60, svg_check_bytes: 32 * 1024 };
         assert_eq!(config.limits, limits);
         assert_eq!(config.defaults.format_quality[&Format::Avif], 62);
     }
@@ -324,8 +351,14 @@ mod tests {
         assert_eq!(told(&[("IMGPROXY_KEY", "xyz")]), "IMGPROXY_KEY expected to be hex-encoded strings");
         assert_eq!(told(&[("IMGPROXY_PREFERRED_FORMATS", "doc")]), "Unknown image format: doc");
         assert_eq!(told(&[("IMGPROXY_QUALITY", "0")]), "IMGPROXY_QUALITY should be between 1 and 100, now 0");
-        assert_eq!(told(&[("IMGPROXY_PRESETS", "a=b:1")]), "Error in preset `a`: Unknown processing option: b");
-        assert_eq!(told(&[("IMGPROXY_LOCAL_FILESYSTEM_ROOT", "/nowhere")]), "Cannot use local directory: not a directory");
+        assert_eq!(
+            told(&[("IMGPROXY_PRESETS", "a=b:1")]),
+            "Error in preset `a`: Unknown processing option: b"
+        );
+        assert_eq!(
+            told(&[("IMGPROXY_LOCAL_FILESYSTEM_ROOT", "/nowhere")]),
+            "Cannot use local directory: not a directory"
+        );
         assert!(told(&[("IMGPROXY_USE_GCS", "1")]).starts_with("IMGPROXY_USE_GCS: "));
     }
 

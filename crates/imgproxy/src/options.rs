@@ -111,7 +111,9 @@ impl Request {
             request.preset(config, &["default"])?;
         }
         let rest = if config.only_presets {
-            let [names, rest @ ..] = segments.as_slice() else { return Err(Error::invalid_url("no presets")) };
+            let [names, rest @ ..] = segments.as_slice() else {
+                return Err(Error::invalid_url("no presets"));
+            };
             request.preset(config, &names.split(':').collect::<Vec<_>>())?;
             rest
         } else {
@@ -356,7 +358,10 @@ impl Request {
             return Err(wrong("watermark", arguments));
         }
         let mark = &mut self.watermark;
-        mark.opacity = number(opacity).ok().filter(|opacity| *opacity <= 1.0).ok_or_else(|| wrong("watermark opacity", arguments))?;
+        mark.opacity = number(opacity)
+            .ok()
+            .filter(|opacity| *opacity <= 1.0)
+            .ok_or_else(|| wrong("watermark opacity", arguments))?;
         let given = |index: usize| rest.get(index).copied().filter(|argument| !argument.is_empty());
         match given(0) {
             None => {}

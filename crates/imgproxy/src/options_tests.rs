@@ -29,7 +29,10 @@ fn at(place: Place, x: f64, y: f64) -> Gravity {
 fn each_option_sets_its_part() {
     assert_eq!(parsed("/width:100/h:200"), Transform { width: 100, height: 200, ..usual() });
     assert_eq!(parsed("/mw:1/min-height:2"), Transform { min_width: 1, min_height: 2, ..usual() });
-    assert_eq!(parsed("/rt:fill-down/el:1"), Transform { resize: Resize::FillDown, enlarge: true, ..usual() });
+    assert_eq!(
+        parsed("/rt:fill-down/el:1"),
+        Transform { resize: Resize::FillDown, enlarge: true, ..usual() }
+    );
     let resized = Transform {
         resize: Resize::Fill,
         width: 100,
@@ -47,14 +50,20 @@ fn each_option_sets_its_part() {
     assert_eq!(parsed("/g:fp:0.5:1"), Transform { gravity: at(Place::FocusPoint, 0.5, 1.0), ..usual() });
     let crop = imaging::Crop { width: 0.5, height: 30.0, gravity: Some(at(Place::West, 0.0, 0.0)) };
     assert_eq!(parsed("/c:0.5:30:we"), Transform { crop, ..usual() });
-    let trim = Trim { threshold: 5.0, colour: Some([255, 0, 17]), equal_horizontally: true, equal_vertically: false };
+    let trim = Trim {
+        threshold: 5.0,
+        colour: Some([255, 0, 17]),
+        equal_horizontally: true,
+        equal_vertically: false,
+    };
     assert_eq!(parsed("/t:5:f01:1:0"), Transform { trim: Some(trim), ..usual() });
     assert_eq!(parsed("/pd:1:2::4").padding, Padding { top: 1, right: 2, bottom: 1, left: 4 });
     assert_eq!(parsed("/ar:0/rot:-90"), Transform { auto_rotate: false, rotate: 270, ..usual() });
     assert_eq!(parsed("/bg:ff00aa").background, Some([255, 0, 170]));
     assert_eq!(parsed("/bg:1:2:3/bg:").background, None);
     assert_eq!(parsed("/bl:1.5/sh:2/pix:3"), Transform { blur: 1.5, sharpen: 2.0, pixelate: 3, ..usual() });
-    let watermark = Watermark { opacity: 0.5, replicate: false, gravity: at(Place::North, -5.0, 7.0), scale: 0.2 };
+    let watermark =
+        Watermark { opacity: 0.5, replicate: false, gravity: at(Place::North, -5.0, 7.0), scale: 0.2 };
     assert_eq!(parsed("/wm:0.5:no:-5:7:0.2").watermark, Some(watermark));
     assert_eq!(parsed("/wm:0").watermark, None);
     let kept = Transform { strip_metadata: false, keep_copyright: false, strip_profile: false, ..usual() };
@@ -70,11 +79,45 @@ fn each_option_sets_its_part() {
 #[test]
 fn what_is_wrong_is_not_found() {
     for options in [
-        "/w:-1", "/w:a", "/w:1:2", "/w:", "/rs:huge", "/rs:fit:1:2:3:4:5:6:7:8", "/z:0", "/dpr:0", "/dpr:nan", "/g:xx",
-        "/g:sm:1", "/g:fp:1", "/g:fp:2:0", "/ex:1:sm", "/c:-1", "/c:1:2:3:4:5:6", "/t:-1", "/t:1:zzz", "/pd:1:2:3:4:5",
-        "/rot:45", "/bg:12", "/bg:1:2", "/bg:1:2:300", "/bl:-1", "/wm:2", "/wm:1:sm", "/wm:1:xx", "/q:101", "/fq:png",
-        "/fq:png:101", "/f:doc", "/skp:doc", "/exp:1", "/exp:x", "/pr:none", "/adjust:1", "/autoquality:1",
-        "/max_src_resolution:1", "/nonsense:1",
+        "/w:-1",
+        "/w:a",
+        "/w:1:2",
+        "/w:",
+        "/rs:huge",
+        "/rs:fit:1:2:3:4:5:6:7:8",
+        "/z:0",
+        "/dpr:0",
+        "/dpr:nan",
+        "/g:xx",
+        "/g:sm:1",
+        "/g:fp:1",
+        "/g:fp:2:0",
+        "/ex:1:sm",
+        "/c:-1",
+        "/c:1:2:3:4:5:6",
+        "/t:-1",
+        "/t:1:zzz",
+        "/pd:1:2:3:4:5",
+        "/rot:45",
+        "/bg:12",
+        "/bg:1:2",
+        "/bg:1:2:300",
+        "/bl:-1",
+        "/wm:2",
+        "/wm:1:sm",
+        "/wm:1:xx",
+        "/q:101",
+        "/fq:png",
+        "/fq:png:101",
+        "/f:doc",
+        "/skp:doc",
+        "/exp:1",
+        "/exp:x",
+        "/pr:none",
+        "/adjust:1",
+        "/autoquality:1",
+        "/max_src_resolution:1",
+        "/nonsense:1",
     ] {
         assert!(refused(options), "{options}");
     }
@@ -96,11 +139,16 @@ fn the_source_may_name_the_type() {
 
 #[test]
 fn presets_stand_for_options() {
-    let presets = Presets::parse(["default=q:70", " thumb = rs:fill:50:50/pr:thumb:other", "other=bl:2", "# none", ""]).unwrap();
+    let presets =
+        Presets::parse(["default=q:70", " thumb = rs:fill:50:50/pr:thumb:other", "other=bl:2", "# none", ""])
+            .unwrap();
     let config = Config { presets, ..Config::default() };
     assert_eq!(Presets::check(&config), Ok(()));
     let transform = parsed_with(&config, "/pr:thumb/w:60/plain/http://a").unwrap().transform;
-    assert_eq!((transform.width, transform.height, transform.blur, transform.quality.explicit), (60, 50, 2.0, Some(70)));
+    assert_eq!(
+        (transform.width, transform.height, transform.blur, transform.quality.explicit),
+        (60, 50, 2.0, Some(70))
+    );
     let only = Config { only_presets: true, ..config };
     assert_eq!(parsed_with(&only, "/thumb:other/plain/http://a").unwrap().transform.height, 50);
     assert!(parsed_with(&only, "/w:60/plain/http://a").is_err());
@@ -127,7 +175,10 @@ fn a_substring_of_accept_decides() {
         Request::parse(&config, "/plain/http://a", &headers).unwrap().transform.accepts
     };
     let webp = Detection { webp: true, ..Detection::default() };
-    assert_eq!(accepts(webp, "image/avif,image/webp;q=0"), Accepts { prefer_webp: true, ..Accepts::default() });
+    assert_eq!(
+        accepts(webp, "image/avif,image/webp;q=0"),
+        Accepts { prefer_webp: true, ..Accepts::default() }
+    );
     assert_eq!(accepts(webp, "image/*,*/*"), Accepts::default());
     let enforced = Detection { enforce_avif: true, ..Detection::default() };
     let avif = Accepts { prefer_avif: true, enforce_avif: true, ..Accepts::default() };

@@ -8,8 +8,12 @@ use percent_encoding::percent_decode_str;
 use crate::Error;
 
 /// Without padding, and without minding what is in the unused bits, as Go reads it.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone),
+);
 
 /// The word before a source that is not encoded.
 const PLAIN: &str = "plain";

@@ -65,14 +65,19 @@ impl Parts {
         if request.raw {
             return self.raw(&request, headers, cookie).await;
         }
-        if let Some(format) = request.transform.format.filter(|format| !format.writable() && *format != Format::Svg) {
+        if let Some(format) =
+            request.transform.format.filter(|format| !format.writable() && *format != Format::Svg)
+        {
             return Err(Error::unsupported(format!("Resulting image format is not supported: {format}")));
         }
         let known = if self.config.etag { Known::parse(headers) } else { None };
         let key = format!("{:?}{known:?}{cookie:?}", (&request.source, &request.transform, &request.skip));
         let this = self.clone();
         let work = request.clone();
-        let finished = self.once.run(key, move || async move { this.finish(work, known, cookie).await.map(Arc::new) }).await?;
+        let finished = self
+            .once
+            .run(key, move || async move { this.finish(work, known, cookie).await.map(Arc::new) })
+            .await?;
         Ok(answer::answer(&self.config, &request, &finished))
     }
 
@@ -93,7 +98,12 @@ impl Parts {
         headers.get(header::COOKIE).filter(|_| same).cloned()
     }
 
-    async fn finish(&self, request: Request, known: Option<Known>, cookie: Option<HeaderValue>) -> Result<Finished, Error> {
+    async fn finish(
+        &self,
+        request: Request,
+        known: Option<Known>,
+        cookie: Option<HeaderValue>,
+    ) -> Result<Finished, Error> {
         let patience = Patience::until(Instant::now() + self.config.write_timeout);
         let options = etag::digest(&[
             self.config.etag_buster.as_bytes(),
@@ -119,7 +129,13 @@ impl Parts {
             Ok(Outcome::NotModified(source_headers)) => {
                 let Some(known) = known else { return Err(Error::unreachable("Not Modified")) };
                 let etag = Some(etag::tag(&known.options, &known.source));
-                return Ok(Finished { status: StatusCode::NOT_MODIFIED, source_headers, fallback: false, etag, picture: None });
+                return Ok(Finished {
+                    status: StatusCode::NOT_MODIFIED,
+                    source_headers,
+                    fallback: false,
+                    etag,
+                    picture: None,
+                });
             }
             Err(error) => Err(error),
         };
@@ -127,7 +143,10 @@ impl Parts {
             (Ok(found), _, _) => found,
             (Err(error), Some(fallback), Some(config)) => {
                 tracing::warn!(%error, source = request.source, "showing the fallback image instead of the source");
-                status = StatusCode::from_u16(config.status).ok().filter(|_| config.status > 0).unwrap_or(error.status);
+                status = StatusCode::from_u16(config.status)
+                    .ok()
+                    .filter(|_| config.status > 0)
+                    .unwrap_or(error.status);
                 (fallback.clone(), self.look(fallback)?)
             }
             (Err(error), _, _) => return Err(error),
@@ -135,13 +154,24 @@ impl Parts {
         let mut tag = None;
         if self.config.etag && status == StatusCode::OK {
             let digest = etag::Source::Digest(etag::digest(&[&loaded.bytes]));
-            let given = loaded.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).filter(|tag| !tag.is_empty());
+            let given = loaded
+                .headers
+                .get(header::ETAG)
+                .and_then(|tag| tag.to_str().ok())
+                .filter(|tag| !tag.is_empty());
             let actual = given.map(|tag| etag::Source::Tag(tag.to_owned()));
-            let matches = known.is_some_and(|known| Some(&known.source) == actual.as_ref() || known.source == digest);
+            let matches =
+                known.is_some_and(|known| Some(&known.source) == actual.as_ref() || known.source == digest);
             tag = Some(etag::tag(&options, &actual.unwrap_or(digest)));
             if matches {
                 let status = StatusCode::NOT_MODIFIED;
-                return Ok(Finished { status, source_headers: loaded.headers, fallback: false, etag: tag, picture: None });
+                return Ok(Finished {
+                    status,
+                    source_headers: loaded.headers,
+                    fallback: false,
+                    etag: tag,
+                    picture: None,
+                });
             }
         }
         patience.check()?;
@@ -151,10 +181,21 @@ impl Parts {
             None => {
                 let Rendered { format, bytes, width, height, source_width, source_height } =
                     self.render(&request, &loaded, header, patience).await?;
-                Picture { format, bytes, source_bytes, sizes: Some([source_width, source_height, width, height]) }
+                Picture {
+                    format,
+                    bytes,
+                    source_bytes,
+                    sizes: Some([source_width, source_height, width, height]),
+                }
             }
         };
-        Ok(Finished { status, source_headers: loaded.headers, fallback: loaded.fallback, etag: tag, picture: Some(picture) })
+        Ok(Finished {
+            status,
+            source_headers: loaded.headers,
+            fallback: loaded.fallback,
+            etag: tag,
+            picture: Some(picture),
+        })
     }
 
     /// Type and size, before anything is decoded.
@@ -176,18 +217,31 @@ impl Parts {
         request.skip.contains(&header.format).then(|| loaded.bytes.clone())
     }
 
-    async fn render(&self, request: &Request, loaded: &Downloaded, header: Header, patience: Patience) -> Result<Rendered, Error> {
+    async fn render(
+        &self,
+        request: &Request,
+        loaded: &Downloaded,
+        header: Header,
+        patience: Patience,
+    ) -> Result<Rendered, Error> {
         if request.transform.format == Some(Format::Svg) {
             return Err(Error::unsupported("Resulting image format is not supported: svg"));
         }
         let (transform, settings) = (request.transform.clone(), self.config.imaging.clone());
         let (limits, bytes) = (self.config.limits, loaded.bytes.clone());
-        let work = move |patience: &Patience| imaging::render(&bytes, &header, &transform, &settings, &limits, patience);
+        let work = move |patience: &Patience| {
+            imaging::render(&bytes, &header, &transform, &settings, &limits, patience)
+        };
         Ok(self.workshop.run(patience, work).await?)
     }
 
     /// Passes the source on as it is.
-    async fn raw(&self, request: &Request, headers: &HeaderMap, cookie: Option<HeaderValue>) -> Result<Response, Error> {
+    async fn raw(
+        &self,
+        request: &Request,
+        headers: &HeaderMap,
+        cookie: Option<HeaderValue>,
+    ) -> Result<Response, Error> {
         let mut asked = HeaderMap::new();
         for name in RAW_ASKED {
             if let Some(value) = headers.get(&name) {
@@ -197,7 +251,8 @@ impl Parts {
         if let Some(cookie) = cookie {
             asked.insert(header::COOKIE, cookie);
         }
-        let Answer { status, headers: found, length, body } = self.sources.ask(&request.source, asked).await?;
+        let Answer { status, headers: found, length, body } =
+            self.sources.ask(&request.source, asked).await?;
         let mut response = Response::new(body.stream());
         *response.status_mut() = status;
         let out = response.headers_mut();

@@ -126,7 +126,9 @@ async fn route(State(service): State<Imgproxy>, request: Request<Body>) -> Respo
 pub(crate) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
@@ -145,7 +147,8 @@ impl Parts {
         match (request.method(), path) {
             (&Method::GET, "/") => {
                 let mut page = text(StatusCode::OK, LANDING);
-                page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+                page.headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
                 page
             }
             (&Method::GET, _) if healthy => text(StatusCode::OK, "imgproxy is running"),
@@ -190,12 +193,15 @@ impl Parts {
         } else {
             tracing::debug!(%error, status = error.status.as_u16(), path, "no picture");
         }
-        let body = if self.config.development_errors { error.message.clone() } else { error.public.to_owned() };
+        let body =
+            if self.config.development_errors { error.message.clone() } else { error.public.to_owned() };
         text(error.status, body)
     }
 
     fn cross_origin(&self, headers: &mut HeaderMap) {
-        if let Some(origin) = self.config.allow_origin.as_ref().and_then(|origin| HeaderValue::try_from(origin).ok()) {
+        if let Some(origin) =
+            self.config.allow_origin.as_ref().and_then(|origin| HeaderValue::try_from(origin).ok())
+        {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, OPTIONS"));
         }

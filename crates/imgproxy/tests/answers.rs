@@ -104,7 +104,13 @@ async fn a_picture_comes_as_asked_with_its_headers() {
     assert!(got.header("expires").ends_with(" GMT"));
     assert_eq!((got.header("server"), got.header("vary"), got.header("etag")), ("imgproxy", "", ""));
     assert_eq!(got.header("x-request-id").len(), 32);
-    let got = ask(&service, Method::GET, &format!("/x/dpr:2/w:10/fn:n%22/att:1/{PICTURE}@png?q"), &[("x-request-id", "a-1")]).await;
+    let got = ask(
+        &service,
+        Method::GET,
+        &format!("/x/dpr:2/w:10/fn:n%22/att:1/{PICTURE}@png?q"),
+        &[("x-request-id", "a-1")],
+    )
+    .await;
     assert_eq!(got.picture(), (200, Format::Png, 20, 10));
     assert_eq!(got.header("content-disposition"), "attachment; filename=\"n%22.png\"");
     assert_eq!((got.header("content-dpr"), got.header("x-request-id")), ("2.00", "a-1"));
@@ -113,7 +119,11 @@ async fn a_picture_comes_as_asked_with_its_headers() {
 #[tokio::test]
 async fn the_other_routes_answer() {
     let folder = folder();
-    let cors = Config { allow_origin: Some("*".to_owned()), health_check_path: Some("/up".to_owned()), ..config(folder.path()) };
+    let cors = Config {
+        allow_origin: Some("*".to_owned()),
+        health_check_path: Some("/up".to_owned()),
+        ..config(folder.path())
+    };
     let service = started(cors).await;
     assert_eq!(get(&service, "/health").await.text(), (200, "imgproxy is running"));
     assert_eq!(get(&service, "/up").await.text(), (200, "imgproxy is running"));
@@ -121,7 +131,10 @@ async fn the_other_routes_answer() {
     assert_eq!(get(&service, "/").await.status, 200);
     let head = ask(&service, Method::HEAD, &format!("/x/{PICTURE}"), &[]).await;
     assert_eq!((head.status, head.header("access-control-allow-methods")), (200, "GET, OPTIONS"));
-    assert_eq!(ask(&service, Method::OPTIONS, "/any/thing", &[]).await.header("access-control-allow-origin"), "*");
+    assert_eq!(
+        ask(&service, Method::OPTIONS, "/any/thing", &[]).await.header("access-control-allow-origin"),
+        "*"
+    );
     assert_eq!(ask(&service, Method::POST, &format!("/x/{PICTURE}"), &[]).await.text(), (404, ""));
     let under = started(Config { path_prefix: "/img".to_owned(), ..config(folder.path()) }).await;
     assert_eq!(get(&under, &format!("/img/x/{PICTURE}")).await.status, 200);
@@ -168,7 +181,10 @@ async fn keys_and_secrets_are_asked_for() {
     let service = started(Config { signing, secret: Some("s".to_owned()), ..config(folder.path()) }).await;
     let bearer = [("authorization", "Bearer s")];
     assert_eq!(ask(&service, Method::GET, &format!("/{signature}{path}"), &bearer).await.picture().0, 200);
-    assert_eq!(ask(&service, Method::GET, &format!("/{signature}/w:11/{PICTURE}"), &bearer).await.text(), (403, "Forbidden"));
+    assert_eq!(
+        ask(&service, Method::GET, &format!("/{signature}/w:11/{PICTURE}"), &bearer).await.text(),
+        (403, "Forbidden")
+    );
     assert_eq!(get(&service, &format!("/{signature}{path}")).await.text(), (403, "Forbidden"));
 }
 
@@ -186,7 +202,8 @@ async fn drawings_pass_without_their_scripts() {
     let folder = folder();
     let detection = Detection { webp: true, ..Detection::default() };
     let service = started(Config { detection, ..config(folder.path()) }).await;
-    let got = ask(&service, Method::GET, "/x/w:5/plain/local:///drawing.svg", &[("accept", "image/webp")]).await;
+    let got =
+        ask(&service, Method::GET, "/x/w:5/plain/local:///drawing.svg", &[("accept", "image/webp")]).await;
     assert_eq!(got.text(), (200, "<svg xmlns='http://www.w3.org/2000/svg'><g/></svg>"));
     assert_eq!((got.header("content-type"), got.header("vary")), ("image/svg+xml", "Accept"));
 }
@@ -216,7 +233,8 @@ async fn a_copy_that_is_good_is_not_sent_again() {
         assert!(tag.contains("/R"), "{tag} {round}");
         let again = ask(&service, Method::GET, &path, &[("if-none-match", &tag)]).await;
         assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, tag.as_str()));
-        let other = ask(&service, Method::GET, &format!("/x/w:51/{PICTURE}"), &[("if-none-match", &tag)]).await;
+        let other =
+            ask(&service, Method::GET, &format!("/x/w:51/{PICTURE}"), &[("if-none-match", &tag)]).await;
         assert_eq!(other.status, 200);
         std::fs::write(folder.path().join("a b.bmp"), bitmap(300, 200)).unwrap();
         let changed = ask(&service, Method::GET, &path, &[("if-none-match", &tag)]).await;
@@ -233,7 +251,8 @@ async fn raw_passes_the_source_on() {
     let got = get(&service, "/x/raw:1/plain/local:///text.txt").await;
     assert_eq!(got.text(), (200, "no picture"));
     assert_eq!(got.header("content-disposition"), "inline; filename=\"text.txt\"");
-    let part = ask(&service, Method::GET, "/x/raw:1/plain/local:///text.txt", &[("range", "bytes=3-6")]).await;
+    let part =
+        ask(&service, Method::GET, "/x/raw:1/plain/local:///text.txt", &[("range", "bytes=3-6")]).await;
     assert_eq!((part.text(), part.header("content-range")), ((206, "pict"), "bytes 3-6/10"));
     assert_eq!(get(&service, "/x/raw:1/plain/local:///none").await.status, 404);
 }
@@ -256,18 +275,23 @@ async fn presets_and_marks_are_used() {
     let service = started(Config { presets, watermark, debug_headers: true, ..config(folder.path()) }).await;
     let got = get(&service, &format!("/x/pr:marked/{PICTURE}")).await;
     assert_eq!(got.picture(), (200, Format::Jpeg, 40, 20));
-    let sizes = ["x-origin-width", "x-origin-height", "x-result-width", "x-result-height"].map(|name| got.header(name));
+    let sizes = ["x-origin-width", "x-origin-height", "x-result-width", "x-result-height"]
+        .map(|name| got.header(name));
     assert_eq!(sizes, ["400", "200", "40", "20"]);
 }
 
 /// A server that answers everything with the same picture.
 async fn web() -> std::net::SocketAddr {
-    let router = axum::Router::new().route("/moved", axum::routing::get(|| async {
-        axum::response::Redirect::temporary("/picture.bmp")
-    }));
-    let router = router.route("/picture.bmp", axum::routing::get(|| async {
-        ([("cache-control", "max-age=5"), ("etag", "\"v1\"")], bitmap(30, 20))
-    }));
+    let router = axum::Router::new().route(
+        "/moved",
+        axum::routing::get(|| async { axum::response::Redirect::temporary("/picture.bmp") }),
+    );
+    let router = router.route(
+        "/picture.bmp",
+        axum::routing::get(|| async {
+            ([("cache-control", "max-age=5"), ("etag", "\"v1\"")], bitmap(30, 20))
+        }),
+    );
     let router = router.route("/broken", axum::routing::get(|| async { StatusCode::BAD_GATEWAY }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -285,23 +309,39 @@ async fn sources_on_the_web_are_asked_where_allowed() {
     assert_eq!(named.text(), (500, "Source image is unreachable"));
 
     let addresses = Addresses { loopback: true, ..Addresses::default() };
-    let open = Config { addresses, cache_control_passthrough: true, canonical_header: true, etag: true, ..Config::default() };
+    let open = Config {
+        addresses,
+        cache_control_passthrough: true,
+        canonical_header: true,
+        etag: true,
+        ..Config::default()
+    };
     let service = started(open).await;
     let got = get(&service, &format!("/x/plain/http://{address}/moved")).await;
     assert_eq!(got.picture(), (200, Format::Jpeg, 30, 20));
     assert_eq!(got.header("cache-control"), "max-age=5");
     assert_eq!(got.header("link"), format!("<http://{address}/moved>; rel=\"canonical\""));
     let again = [("if-none-match", got.header("etag"))];
-    assert_eq!(ask(&service, Method::GET, &format!("/x/plain/http://{address}/moved"), &again).await.status, 304);
-    assert_eq!(get(&service, &format!("/x/plain/http://{address}/none")).await.text(), (404, "Source image is unreachable"));
-    assert_eq!(get(&service, &format!("/x/plain/http://{address}/broken")).await.text(), (500, "Source image is unreachable"));
+    assert_eq!(
+        ask(&service, Method::GET, &format!("/x/plain/http://{address}/moved"), &again).await.status,
+        304
+    );
+    assert_eq!(
+        get(&service, &format!("/x/plain/http://{address}/none")).await.text(),
+        (404, "Source image is unreachable")
+    );
+    assert_eq!(
+        get(&service, &format!("/x/plain/http://{address}/broken")).await.text(),
+        (500, "Source image is unreachable")
+    );
 }
 
 #[tokio::test]
 async fn more_than_may_wait_are_refused() {
     let folder = folder();
     let service = started(Config { queue: 1, concurrency: 1, ..config(folder.path()) }).await;
-    let paths: Vec<String> = (0..12).map(|width| format!("/x/w:{}/bl:8/f:png/{PICTURE}", width + 300)).collect();
+    let paths: Vec<String> =
+        (0..12).map(|width| format!("/x/w:{}/bl:8/f:png/{PICTURE}", width + 300)).collect();
     let mut asked = tokio::task::JoinSet::new();
     for path in paths {
         let service = service.clone();

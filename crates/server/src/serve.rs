@@ -254,6 +254,10 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
     let admin = storage.admin_router(Arc::new(move || metrics.render()));
     open(running, SocketAddr::new(ip, environment.admin_port), admin, DRAIN, "SERVER_ADMIN_PORT")?;
     running.services.push(Box::pin(storage.stop()));
+    running.addresses.api = Some(bound);
+    Ok(())
+}
+
 /// How long imgproxy's requests in flight may take to finish at a stop, as long as the original gives them.
 const IMGPROXY_DRAIN: Duration = Duration::from_secs(5);
 

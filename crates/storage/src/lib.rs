@@ -19,6 +19,7 @@ mod context;
 mod error;
 mod http_parts;
 mod outgoing;
+mod render;
 mod routes;
 mod service;
 mod sql;

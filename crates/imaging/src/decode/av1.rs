@@ -164,7 +164,9 @@ fn copy(picture: &Dav1dPicture) -> Option<Planes> {
             unsafe {
                 let row = start.as_ptr().offset(stride * y as isize);
                 if bits == 8 {
-                    samples.extend(std::slice::from_raw_parts(row, width).iter().map(|&sample| u16::from(sample)));
+                    samples.extend(
+                        std::slice::from_raw_parts(row, width).iter().map(|&sample| u16::from(sample)),
+                    );
                 } else {
                     samples.extend_from_slice(std::slice::from_raw_parts(row.cast::<u16>(), width));
                 }

@@ -51,10 +51,7 @@ pub(super) fn decode(
 }
 
 /// The part of a frame that lies on the canvas: rows of the canvas, and where in them.
-fn rows<'a>(
-    canvas: &'a mut Picture,
-    frame: &gif::Frame<'_>,
-) -> impl Iterator<Item = &'a mut [u8]> + use<'a> {
+fn rows<'a>(canvas: &'a mut Picture, frame: &gif::Frame<'_>) -> impl Iterator<Item = &'a mut [u8]> + use<'a> {
     let (width, height) = (canvas.width() as usize, canvas.height() as usize);
     let left = usize::from(frame.left).min(width);
     let right = (left + usize::from(frame.width)).min(width);

@@ -39,8 +39,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, shrink: u32) -> Result<Decod
     let (width, height) = (factor.scale(found.width), factor.scale(found.height));
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let format = if inks { PixelFormat::CMYK } else { PixelFormat::RGBA };
-    let mut image =
-        Image { pixels: vec![0; width * height * 4], width, pitch: width * 4, height, format };
+    let mut image = Image { pixels: vec![0; width * height * 4], width, pitch: width * 4, height, format };
     match decoder.decompress(bytes, image.as_deref_mut()) {
         Ok(()) => {}
         Err(error) => {

@@ -29,7 +29,8 @@ pub(super) fn decode(
         } else {
             buffer.as_chunks::<3>().0.iter().flat_map(|&[red, green, blue]| [red, green, blue, 255]).collect()
         };
-        Picture::from_rgba(width, height, alpha, pixels).ok_or_else(|| Error::damaged(Format::Webp, "no pixels"))
+        Picture::from_rgba(width, height, alpha, pixels)
+            .ok_or_else(|| Error::damaged(Format::Webp, "no pixels"))
     };
     if !decoder.is_animated() {
         decoder.read_image(&mut buffer).map_err(damaged)?;

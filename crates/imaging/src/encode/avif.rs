@@ -8,7 +8,12 @@ const fn speed(wanted: u8) -> u8 {
     if speed > 10 { 10 } else { speed }
 }
 
-pub(super) fn encode(picture: &Picture, quality: u8, metadata: &Metadata, wanted: u8) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(
+    picture: &Picture,
+    quality: u8,
+    metadata: &Metadata,
+    wanted: u8,
+) -> Result<Vec<u8>, Error> {
     let failed = |error: ravif::Error| Error::encoder(Format::Avif, error);
     let quality = f32::from(quality);
     let mut encoder = Encoder::new()

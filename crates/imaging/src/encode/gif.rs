@@ -76,7 +76,12 @@ fn clipped(picture: &Picture) -> Picture {
 
 /// Whether anything visible before is invisible after.
 fn uncovers(before: &Picture, after: &Picture) -> bool {
-    after.alpha() && before.pixels().chunks_exact(4).zip(after.pixels().chunks_exact(4)).any(|(before, after)| before[3] != 0 && after[3] == 0)
+    after.alpha()
+        && before
+            .pixels()
+            .chunks_exact(4)
+            .zip(after.pixels().chunks_exact(4))
+            .any(|(before, after)| before[3] != 0 && after[3] == 0)
 }
 
 /// The smallest rectangle that holds all that changed: left, top, pixels. At least one pixel, since a frame has some.

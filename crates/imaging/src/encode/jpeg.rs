@@ -60,7 +60,11 @@ fn with_segments(plain: Vec<u8>, metadata: &Metadata) -> Vec<u8> {
         return plain;
     }
     // Start of image, then JFIF's own segment of 16 bytes and its marker.
-    let at = if plain.get(2..4) == Some(&[0xff, 0xe0]) { 4 + usize::from(plain[4]) * 256 + usize::from(plain[5]) } else { 2 };
+    let at = if plain.get(2..4) == Some(&[0xff, 0xe0]) {
+        4 + usize::from(plain[4]) * 256 + usize::from(plain[5])
+    } else {
+        2
+    };
     let at = at.min(plain.len());
     [&plain[..at], &segments, &plain[at..]].concat()
 }

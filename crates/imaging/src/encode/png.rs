@@ -35,7 +35,15 @@ pub(super) fn encode(picture: &Picture, metadata: &Metadata, colours: Option<u16
         Cow::Borrowed(picture.pixels())
     } else {
         info.color_type = ColorType::Rgb;
-        Cow::Owned(picture.pixels().as_chunks::<4>().0.iter().flat_map(|&[red, green, blue, _]| [red, green, blue]).collect())
+        Cow::Owned(
+            picture
+                .pixels()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .flat_map(|&[red, green, blue, _]| [red, green, blue])
+                .collect(),
+        )
     };
     let indexed = info.color_type == ColorType::Indexed;
     let mut file = Vec::new();

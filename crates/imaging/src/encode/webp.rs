@@ -19,14 +19,15 @@ struct Input(sys::WebPPicture);
 
 impl Input {
     fn new(picture: &Picture) -> Result<Self, Error> {
-        let side = |side: u32| i32::try_from(side).ok().filter(|_| side <= MOST_SIDE).ok_or_else(|| failed("too large"));
+        let side = |side: u32| {
+            i32::try_from(side).ok().filter(|_| side <= MOST_SIDE).ok_or_else(|| failed("too large"))
+        };
         let (width, height) = (side(picture.width())?, side(picture.height())?);
         let mut input = Self(sys::WebPPicture::new().map_err(|()| failed("another libwebp"))?);
         input.0.width = width;
         input.0.height = height;
         input.0.use_argb = 0;
-        let import =
-            if picture.alpha() { sys::WebPPictureImportRGBA } else { sys::WebPPictureImportRGBX };
+        let import = if picture.alpha() { sys::WebPPictureImportRGBA } else { sys::WebPPictureImportRGBX };
         // SAFETY: the buffer has `height` rows of `width * 4` bytes; the input was initialised.
         let imported = unsafe { import(&mut input.0, picture.pixels().as_ptr(), width * 4) };
         if imported == 0 { Err(failed("no memory")) } else { Ok(input) }

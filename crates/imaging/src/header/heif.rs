@@ -56,7 +56,9 @@ pub(super) fn brand(bytes: &[u8]) -> Option<Format> {
     if brands().any(|brand| matches!(brand, b"avif" | b"avis")) {
         return Some(Format::Avif);
     }
-    let heic = |brand: &[u8]| matches!(brand, b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1");
+    let heic = |brand: &[u8]| {
+        matches!(brand, b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1")
+    };
     brands().any(heic).then_some(Format::Heic)
 }
 
@@ -256,7 +258,10 @@ impl<'a> HeifFile<'a> {
     }
 
     fn referenced(&self, kind: &[u8], from: u32) -> Option<&[u32]> {
-        self.references.iter().find(|(found, source, _)| *found == kind && *source == from).map(|(_, _, to)| to.as_slice())
+        self.references
+            .iter()
+            .find(|(found, source, _)| *found == kind && *source == from)
+            .map(|(_, _, to)| to.as_slice())
     }
 
     /// The data of the item of this type that describes the primary one.
@@ -279,7 +284,8 @@ impl<'a> HeifFile<'a> {
     }
 
     fn orientation(&self) -> Orientation {
-        let quarters = self.property(self.primary, b"irot").and_then(<[u8]>::first).map_or(0, |&angle| angle & 3);
+        let quarters =
+            self.property(self.primary, b"irot").and_then(<[u8]>::first).map_or(0, |&angle| angle & 3);
         let turned = (4 - u16::from(quarters)) % 4 * 90;
         match self.property(self.primary, b"imir").and_then(<[u8]>::first).map(|&axis| axis & 1) {
             None => Orientation { angle: turned, flip: false },

@@ -33,7 +33,8 @@ pub fn sanitize(bytes: &[u8]) -> Vec<u8> {
     while let Some(start) = find(bytes, at, b"<") {
         clean.extend_from_slice(&bytes[at..start]);
         let rest = &bytes[start..];
-        let end_of = |from: usize, end: &[u8]| find(bytes, from, end).map_or(bytes.len(), |found| found + end.len());
+        let end_of =
+            |from: usize, end: &[u8]| find(bytes, from, end).map_or(bytes.len(), |found| found + end.len());
         if rest.starts_with(b"<!--") {
             at = end_of(start + 4, b"-->");
         } else if rest.starts_with(b"<![CDATA[") {
@@ -56,7 +57,8 @@ pub fn sanitize(bytes: &[u8]) -> Vec<u8> {
 
 /// A tag without the attributes that run.
 fn clean_tag(tag: &[u8], clean: &mut Vec<u8>) {
-    let mut at = tag.iter().position(|&byte| is_space(byte) || byte == b'/' || byte == b'>').unwrap_or(tag.len());
+    let mut at =
+        tag.iter().position(|&byte| is_space(byte) || byte == b'/' || byte == b'>').unwrap_or(tag.len());
     // A closing tag begins with the slash.
     if tag.get(1) == Some(&b'/') || tag.get(1) == Some(&b'!') {
         clean.extend_from_slice(tag);
@@ -167,7 +169,8 @@ fn after_tag(bytes: &[u8], start: usize) -> usize {
 /// Whether a tag of this name (with or without a prefix) opens here. `rest` starts with `<`, or with the slash of a
 /// closing tag.
 fn is_tag(rest: &[u8], name: &[u8]) -> bool {
-    let word = rest[1..].split(|&byte| is_space(byte) || matches!(byte, b'>' | b'/')).next().unwrap_or_default();
+    let word =
+        rest[1..].split(|&byte| is_space(byte) || matches!(byte, b'>' | b'/')).next().unwrap_or_default();
     let local = word.rsplit(|&byte| byte == b':').next().unwrap_or(word);
     local.eq_ignore_ascii_case(name)
 }

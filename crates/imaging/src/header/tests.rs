@@ -69,7 +69,9 @@ fn a_gif_counts_its_frames() {
 
 #[test]
 fn nothing_without_a_size_is_a_picture() {
-    for bytes in [&b"\xff\xd8\xff\xda"[..], b"GIF89a\0\0\0\0\0\0\0", b"\0\0\x01\0\0\0", b"BM", b"II\x2a\0\x08\0\0\0"] {
+    for bytes in
+        [&b"\xff\xd8\xff\xda"[..], b"GIF89a\0\0\0\0\0\0\0", b"\0\0\x01\0\0\0", b"BM", b"II\x2a\0\x08\0\0\0"]
+    {
         assert_eq!(read(bytes), Err(Error::UnknownFormat), "{bytes:?}");
     }
 }

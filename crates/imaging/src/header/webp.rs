@@ -21,7 +21,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Header> {
                 if body.get(3..6)? != [0x9d, 0x01, 0x2a] {
                     return None;
                 }
-                (header.width, header.height) = (u32::from(le16(body, 6)? & 0x3fff), u32::from(le16(body, 8)? & 0x3fff));
+                (header.width, header.height) =
+                    (u32::from(le16(body, 6)? & 0x3fff), u32::from(le16(body, 8)? & 0x3fff));
             }
             b"VP8L" if !extended => {
                 if *body.first()? != 0x2f {

@@ -79,7 +79,8 @@ pub(super) fn blur(picture: Picture, sigma: f32) -> Result<Picture, Error> {
     let blurred = gaussian(&values, width, &kernel);
     for (pixel, [red, green, blue, alpha]) in picture.pixels_mut().chunks_exact_mut(4).zip(blurred) {
         let visible = (alpha / 255.0).max(1e-6);
-        for (channel, value) in pixel.iter_mut().zip([red / visible, green / visible, blue / visible, alpha]) {
+        for (channel, value) in pixel.iter_mut().zip([red / visible, green / visible, blue / visible, alpha])
+        {
             *channel = byte(value);
         }
     }
@@ -126,12 +127,16 @@ pub(super) fn sharpen(mut picture: Picture, sigma: f32) -> Picture {
         .0
         .iter()
         .map(|&[red, green, blue, _]| {
-            let luminance = 0.2126 * light[usize::from(red)] + 0.7152 * light[usize::from(green)] + 0.0722 * light[usize::from(blue)];
+            let luminance = 0.2126 * light[usize::from(red)]
+                + 0.7152 * light[usize::from(green)]
+                + 0.0722 * light[usize::from(blue)];
             [lightness(luminance)]
         })
         .collect();
     let blurred = gaussian(&values, width, &kernel);
-    for (pixel, ([value], [blurred])) in picture.pixels_mut().chunks_exact_mut(4).zip(values.into_iter().zip(blurred)) {
+    for (pixel, ([value], [blurred])) in
+        picture.pixels_mut().chunks_exact_mut(4).zip(values.into_iter().zip(blurred))
+    {
         let change = emphasis(value - blurred);
         if change == 0.0 {
             continue;
@@ -141,7 +146,8 @@ pub(super) fn sharpen(mut picture: Picture, sigma: f32) -> Picture {
         let factor = if before > 1e-4 { after / before } else { 1.0 };
         for channel in &mut pixel[..3] {
             let wanted = light[usize::from(*channel)] * factor;
-            let value = if wanted <= 0.003_130_8 { wanted * 12.92 } else { 1.055 * wanted.powf(1.0 / 2.4) - 0.055 };
+            let value =
+                if wanted <= 0.003_130_8 { wanted * 12.92 } else { 1.055 * wanted.powf(1.0 / 2.4) - 0.055 };
             *channel = byte(value * 255.0);
         }
     }
@@ -185,7 +191,8 @@ mod tests {
 
     /// Black on the left, white on the right.
     fn edge() -> Picture {
-        let row: Vec<u8> = (0..32u8).flat_map(|x| [if x < 16 { 50 } else { 200 }; 3].into_iter().chain([255])).collect();
+        let row: Vec<u8> =
+            (0..32u8).flat_map(|x| [if x < 16 { 50 } else { 200 }; 3].into_iter().chain([255])).collect();
         Picture::from_rgba(32, 8, false, row.repeat(8)).unwrap()
     }
 

@@ -34,7 +34,8 @@ pub(super) fn asked_size(transform: &Transform) -> (u32, u32) {
 pub(super) fn scale(width: u32, height: u32, transform: &Transform) -> (f64, f64) {
     let (source_width, source_height) = (f64::from(width), f64::from(height));
     let wanted = |side: u32, source: f64| if side == 0 { source } else { f64::from(side) };
-    let (wanted_width, wanted_height) = (wanted(transform.width, source_width), wanted(transform.height, source_height));
+    let (wanted_width, wanted_height) =
+        (wanted(transform.width, source_width), wanted(transform.height, source_height));
     let mut x = source_width / wanted_width / transform.dpr;
     let mut y = source_height / wanted_height / transform.dpr;
     if x != 1.0 || y != 1.0 {
@@ -90,7 +91,12 @@ pub(super) fn scale(width: u32, height: u32, transform: &Transform) -> (f64, f64
 }
 
 /// Where the inner rectangle begins in the outer one. `overflow` lets it reach out by all but a pixel.
-pub(super) fn position(outer: (u32, u32), inner: (u32, u32), gravity: &Gravity, overflow: bool) -> (i64, i64) {
+pub(super) fn position(
+    outer: (u32, u32),
+    inner: (u32, u32),
+    gravity: &Gravity,
+    overflow: bool,
+) -> (i64, i64) {
     let (width, height) = (i64::from(outer.0), i64::from(outer.1));
     let (inner_width, inner_height) = (i64::from(inner.0), i64::from(inner.1));
     let (mut left, mut top);
@@ -103,12 +109,16 @@ pub(super) fn position(outer: (u32, u32), inner: (u32, u32), gravity: &Gravity, 
         top = ((height - inner_height + 1) / 2).saturating_add(y);
         match gravity.place {
             Place::North | Place::NorthEast | Place::NorthWest => top = y,
-            Place::South | Place::SouthEast | Place::SouthWest => top = (height - inner_height).saturating_sub(y),
+            Place::South | Place::SouthEast | Place::SouthWest => {
+                top = (height - inner_height).saturating_sub(y)
+            }
             _ => {}
         }
         match gravity.place {
             Place::West | Place::NorthWest | Place::SouthWest => left = x,
-            Place::East | Place::NorthEast | Place::SouthEast => left = (width - inner_width).saturating_sub(x),
+            Place::East | Place::NorthEast | Place::SouthEast => {
+                left = (width - inner_width).saturating_sub(x)
+            }
             _ => {}
         }
     }
@@ -249,7 +259,9 @@ mod tests {
 
     #[test]
     fn gravity_turns_with_the_picture() {
-        let turn = |place, angle, flip| before_turning(Gravity { place, x: 1.0, y: 2.0 }, Orientation { angle, flip });
+        let turn = |place, angle, flip| {
+            before_turning(Gravity { place, x: 1.0, y: 2.0 }, Orientation { angle, flip })
+        };
         assert_eq!(turn(Place::North, 90, false), Gravity { place: Place::West, x: 2.0, y: -1.0 });
         assert_eq!(turn(Place::NorthWest, 180, false), Gravity { place: Place::SouthEast, x: 1.0, y: 2.0 });
         assert_eq!(turn(Place::East, 270, false), Gravity { place: Place::South, x: -2.0, y: 1.0 });

@@ -112,7 +112,11 @@ fn fitted(
     let shrinks = matches!(format, Format::Jpeg | Format::Webp | Format::Avif | Format::Tiff);
     loop {
         let file = encode(frames, loops, format, quality, metadata, &settings.encoding)?;
-        if transform.max_bytes == 0 || !shrinks || file.len() <= transform.max_bytes || quality <= WORST_QUALITY {
+        if transform.max_bytes == 0
+            || !shrinks
+            || file.len() <= transform.max_bytes
+            || quality <= WORST_QUALITY
+        {
             return Ok(file);
         }
         patience.check()?;
@@ -220,10 +224,12 @@ impl Work<'_> {
         let now = (picture.width(), picture.height());
         if now != planned {
             let ((planned_width, planned_height), (width, height)) = (upright(planned), upright(now));
-            let shrunk = (f64::from(planned_width) / f64::from(width), f64::from(planned_height) / f64::from(height));
+            let shrunk =
+                (f64::from(planned_width) / f64::from(width), f64::from(planned_height) / f64::from(height));
             let rest = |side: u32, scale: f64| if scaled(side, scale) == side { 1.0 } else { scale };
             plan.scale = (rest(width, plan.scale.0 * shrunk.0), rest(height, plan.scale.1 * shrunk.1));
-            let cropped = |side: u32, shrunk: f64| if side == 0 { 0 } else { scaled(side, 1.0 / shrunk).max(1) };
+            let cropped =
+                |side: u32, shrunk: f64| if side == 0 { 0 } else { scaled(side, 1.0 / shrunk).max(1) };
             plan.crop = (cropped(plan.crop.0, shrunk.0), cropped(plan.crop.1, shrunk.1));
             if plan.crop_gravity.place != Place::FocusPoint {
                 plan.crop_gravity.x /= shrunk.0;
@@ -295,7 +301,8 @@ impl Work<'_> {
             if width > picture.width() || height > picture.height() {
                 let (width, height) = (width.max(picture.width()), height.max(picture.height()));
                 self.affordable(width.into(), height.into())?;
-                let (left, top) = position((width, height), (picture.width(), picture.height()), gravity, false);
+                let (left, top) =
+                    position((width, height), (picture.width(), picture.height()), gravity, false);
                 picture = picture.embed(width, height, left, top);
             }
         }
@@ -332,7 +339,8 @@ impl Work<'_> {
         if self.transform.background.is_some() || !self.format.has_alpha() {
             picture.flatten(self.transform.background.unwrap_or([255, 255, 255]));
         }
-        if let (Some(options), Some((mark, opacity))) = (&self.transform.watermark, &self.settings.watermark) {
+        if let (Some(options), Some((mark, opacity))) = (&self.transform.watermark, &self.settings.watermark)
+        {
             let layer = watermark::layer(mark, options, picture.width(), picture.height())?;
             watermark::put(picture, &layer, options.opacity * opacity);
         }

@@ -19,8 +19,7 @@ fn with(picture: &Picture, width: u32, height: u32, filter: FilterType) -> Resul
     let source = ImageRef::new(picture.width(), picture.height(), picture.pixels(), PixelType::U8x4)
         .map_err(|error| failed(error.to_string()))?;
     let mut target = Image::new(width.max(1), height.max(1), PixelType::U8x4);
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(picture.alpha());
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(picture.alpha());
     Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(error.to_string()))?;
     Picture::from_rgba(width.max(1), height.max(1), picture.alpha(), target.into_vec())
         .ok_or_else(|| failed("no pixels".to_owned()))

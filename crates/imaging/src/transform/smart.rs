@@ -28,17 +28,28 @@ pub(super) fn best(picture: &Picture, width: u32, height: u32) -> Result<(u32, u
         for x in 0..side {
             let inner = (1..side - 1).contains(&x) && (1..side - 1).contains(&y);
             let edge = if inner {
-                (4.0 * light(x, y) - light(x - 1, y) - light(x + 1, y) - light(x, y - 1) - light(x, y + 1)).abs() / 5.0
+                (4.0 * light(x, y) - light(x - 1, y) - light(x + 1, y) - light(x, y - 1) - light(x, y + 1))
+                    .abs()
+                    / 5.0
             } else {
                 0.0
             };
             let colour = at(x, y);
             let length = colour.iter().map(|value| value * value).sum::<f32>().sqrt().max(1.0);
-            let distance =
-                colour.iter().zip(SKIN).map(|(value, skin)| (value / length - skin).powi(2)).sum::<f32>().sqrt();
+            let distance = colour
+                .iter()
+                .zip(SKIN)
+                .map(|(value, skin)| (value / length - skin).powi(2))
+                .sum::<f32>()
+                .sqrt();
             let likeness = 1.0 - distance;
-            let skin = if likeness > SKIN_LEAST && light(x, y) > 20.0 { (likeness - SKIN_LEAST) * 500.0 } else { 0.0 };
-            let (most, least) = (colour[0].max(colour[1]).max(colour[2]), colour[0].min(colour[1]).min(colour[2]));
+            let skin = if likeness > SKIN_LEAST && light(x, y) > 20.0 {
+                (likeness - SKIN_LEAST) * 500.0
+            } else {
+                0.0
+            };
+            let (most, least) =
+                (colour[0].max(colour[1]).max(colour[2]), colour[0].min(colour[1]).min(colour[2]));
             let strong = (most - least) * 0.3;
             interest[y * side + x] = edge + skin + strong;
         }

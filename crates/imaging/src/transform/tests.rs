@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::encode::{Encoding, encode};
 use crate::{
-    Accepts, Error, Format, Frame, Gravity, Header, Limits, Metadata, Padding, Patience, Picture, Place, Resize,
-    Settings, Transform, Trim, Watermark,
+    Accepts, Error, Format, Frame, Gravity, Header, Limits, Metadata, Padding, Patience, Picture, Place,
+    Resize, Settings, Transform, Trim, Watermark,
 };
 
 /// A picture with a colour in each quarter, transparent at the lower right if asked.
@@ -49,7 +49,10 @@ fn rendered(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Ren
 fn result(source: &[u8], transform: &Transform) -> (Format, u32, u32) {
     let rendered = rendered(source, transform, &Limits::default()).unwrap();
     let header = Header::read(&rendered.bytes, &Limits::default()).unwrap();
-    assert_eq!((header.format, header.width, header.height), (rendered.format, rendered.width, rendered.height));
+    assert_eq!(
+        (header.format, header.width, header.height),
+        (rendered.format, rendered.width, rendered.height)
+    );
     (rendered.format, rendered.width, rendered.height)
 }
 
@@ -82,7 +85,8 @@ fn every_type_survives_a_round_trip() {
 fn each_way_of_resizing_has_its_size() {
     let source = file(Format::Jpeg, 400, 200, false);
     let asked = |resize, width, height| {
-        let (_, width, height) = result(&source, &Transform { resize, width, height, ..Transform::default() });
+        let (_, width, height) =
+            result(&source, &Transform { resize, width, height, ..Transform::default() });
         (width, height)
     };
     assert_eq!(asked(Resize::Fill, 100, 100), (100, 100));
@@ -101,8 +105,11 @@ fn gravity_says_what_stays() {
     let source = file(Format::Png, 200, 200, false);
     let corner = |place| {
         let gravity = Gravity { place, x: 0.0, y: 0.0 };
-        let transform =
-            Transform { crop: crate::Crop { width: 0.25, height: 0.25, gravity: None }, gravity, ..Transform::default() };
+        let transform = Transform {
+            crop: crate::Crop { width: 0.25, height: 0.25, gravity: None },
+            gravity,
+            ..Transform::default()
+        };
         let rendered = rendered(&source, &transform, &Limits::default()).unwrap();
         assert_eq!((rendered.width, rendered.height), (50, 50));
         crate::load(&rendered.bytes, &Limits::default()).unwrap().pixel(25, 25)
@@ -116,10 +123,12 @@ fn gravity_says_what_stays() {
 #[test]
 fn the_orientation_counts_before_the_size() {
     for exif in 1..=8u32 {
-        let metadata = Metadata { exif: Some(crate::exif::tests::sample(exif as u16)), ..Metadata::default() };
+        let metadata =
+            Metadata { exif: Some(crate::exif::tests::sample(exif as u16)), ..Metadata::default() };
         let frame = Frame { picture: quarters(64, 32, false), delay: 0 };
         let source = encode(&[frame], 0, Format::Jpeg, 95, &metadata, &Encoding::default()).unwrap();
-        let rendered = rendered(&source, &Transform { width: 16, ..Transform::default() }, &Limits::default()).unwrap();
+        let rendered =
+            rendered(&source, &Transform { width: 16, ..Transform::default() }, &Limits::default()).unwrap();
         let sideways = exif > 4;
         assert_eq!((rendered.width, rendered.height), (16, if sideways { 32 } else { 8 }), "{exif}");
         let upright = crate::load(&rendered.bytes, &Limits::default()).unwrap();
@@ -139,14 +148,20 @@ fn the_orientation_counts_before_the_size() {
 fn transparency_goes_where_it_can() {
     let source = file(Format::Png, 64, 64, true);
     let white = Transform { format: Some(Format::Jpeg), ..Transform::default() };
-    let picture = crate::load(&rendered(&source, &white, &Limits::default()).unwrap().bytes, &Limits::default()).unwrap();
+    let picture =
+        crate::load(&rendered(&source, &white, &Limits::default()).unwrap().bytes, &Limits::default())
+            .unwrap();
     near(&picture, 55, 55, [255, 255, 255, 255]);
     let green = Transform { background: Some([0, 255, 0]), ..Transform::default() };
-    let picture = crate::load(&rendered(&source, &green, &Limits::default()).unwrap().bytes, &Limits::default()).unwrap();
+    let picture =
+        crate::load(&rendered(&source, &green, &Limits::default()).unwrap().bytes, &Limits::default())
+            .unwrap();
     near(&picture, 55, 55, [0, 255, 0, 255]);
     // No dark fringe: the colour of what is invisible does not count.
     let small = Transform { width: 7, ..Transform::default() };
-    let picture = crate::load(&rendered(&source, &small, &Limits::default()).unwrap().bytes, &Limits::default()).unwrap();
+    let picture =
+        crate::load(&rendered(&source, &small, &Limits::default()).unwrap().bytes, &Limits::default())
+            .unwrap();
     for pixel in picture.pixels().chunks_exact(4).filter(|pixel| pixel[3] > 8) {
         assert!(!(pixel[0] > 120 && pixel[1] > 120), "yellow shines through: {pixel:?}");
     }
@@ -158,9 +173,13 @@ fn the_result_type_follows_the_rules() {
     let accepts = |webp, avif| Accepts { prefer_webp: webp, prefer_avif: avif, ..Accepts::default() };
     let png = file(Format::Png, 64, 64, true);
     assert_eq!(kind(&png, &Transform::default()), Format::Png);
-    assert_eq!(kind(&png, &Transform { accepts: accepts(true, false), ..Transform::default() }), Format::Webp);
+    assert_eq!(
+        kind(&png, &Transform { accepts: accepts(true, false), ..Transform::default() }),
+        Format::Webp
+    );
     assert_eq!(kind(&png, &Transform { accepts: accepts(true, true), ..Transform::default() }), Format::Avif);
-    let explicit = Transform { accepts: accepts(true, true), format: Some(Format::Gif), ..Transform::default() };
+    let explicit =
+        Transform { accepts: accepts(true, true), format: Some(Format::Gif), ..Transform::default() };
     assert_eq!(kind(&png, &explicit), Format::Gif);
     let enforced = Accepts { prefer_webp: true, enforce_webp: true, ..Accepts::default() };
     assert_eq!(kind(&png, &Transform { accepts: enforced, ..explicit.clone() }), Format::Webp);
@@ -176,7 +195,12 @@ fn the_result_type_follows_the_rules() {
 #[test]
 fn animations_move_if_they_may() {
     let moving = Limits { frames: 60, ..Limits::default() };
-    for (from, to) in [(Format::Gif, Format::Webp), (Format::Webp, Format::Gif), (Format::Gif, Format::Gif), (Format::Webp, Format::Webp)] {
+    for (from, to) in [
+        (Format::Gif, Format::Webp),
+        (Format::Webp, Format::Gif),
+        (Format::Gif, Format::Gif),
+        (Format::Webp, Format::Webp),
+    ] {
         let source = animation(from);
         assert_eq!(Header::read(&source, &moving).unwrap().frames, 2, "{from}");
         let transform = Transform { width: 20, format: Some(to), ..Transform::default() };
@@ -184,7 +208,8 @@ fn animations_move_if_they_may() {
         let header = Header::read(&rendered_moving.bytes, &moving).unwrap();
         assert_eq!((header.width, header.height, header.frames), (20, 10, 2), "{from} to {to}");
         let wanted = crate::decode::Wanted { frames: 9, shrink: 1 };
-        let decoded = crate::decode::decode(&rendered_moving.bytes, &header, wanted, &Patience::default()).unwrap();
+        let decoded =
+            crate::decode::decode(&rendered_moving.bytes, &header, wanted, &Patience::default()).unwrap();
         let delays: Vec<u32> = decoded.frames.iter().map(|frame| frame.delay).collect();
         assert_eq!((decoded.loops, delays), (3, vec![100, 250]), "{from} to {to}");
         near(&decoded.frames[0].picture, 3, 2, [220, 20, 20, 255]);
@@ -206,16 +231,31 @@ fn animations_move_if_they_may() {
 fn space_filters_and_marks_keep_their_sizes() {
     let source = file(Format::Png, 100, 60, false);
     let padding = Padding { top: 1, right: 2, bottom: 3, left: 4 };
-    assert_eq!(result(&source, &Transform { padding, dpr: 2.0, ..Transform::default() }), (Format::Png, 112, 68));
+    assert_eq!(
+        result(&source, &Transform { padding, dpr: 2.0, ..Transform::default() }),
+        (Format::Png, 112, 68)
+    );
     let extend = Some(Gravity::default());
-    assert_eq!(result(&source, &Transform { extend, width: 120, height: 120, ..Transform::default() }), (Format::Png, 120, 120));
+    assert_eq!(
+        result(&source, &Transform { extend, width: 120, height: 120, ..Transform::default() }),
+        (Format::Png, 120, 120)
+    );
     let filters = Transform { blur: 2.0, sharpen: 1.0, pixelate: 7, ..Transform::default() };
     assert_eq!(result(&source, &filters), (Format::Png, 100, 60));
     assert_eq!(result(&source, &Transform { rotate: 270, ..Transform::default() }), (Format::Png, 60, 100));
-    assert_eq!(result(&source, &Transform { min_width: 200, ..Transform::default() }), (Format::Png, 200, 120));
-    assert_eq!(result(&source, &Transform { zoom: (0.5, 0.25), ..Transform::default() }), (Format::Png, 50, 15));
+    assert_eq!(
+        result(&source, &Transform { min_width: 200, ..Transform::default() }),
+        (Format::Png, 200, 120)
+    );
+    assert_eq!(
+        result(&source, &Transform { zoom: (0.5, 0.25), ..Transform::default() }),
+        (Format::Png, 50, 15)
+    );
     let trim = Trim { threshold: 10.0, colour: None, equal_horizontally: false, equal_vertically: false };
-    assert_eq!(result(&source, &Transform { trim: Some(trim), ..Transform::default() }), (Format::Png, 100, 60));
+    assert_eq!(
+        result(&source, &Transform { trim: Some(trim), ..Transform::default() }),
+        (Format::Png, 100, 60)
+    );
 }
 
 #[test]
@@ -239,7 +279,9 @@ fn the_watermark_is_where_it_was_put() {
 fn a_file_can_be_made_to_fit() {
     let source = file(Format::Jpeg, 300, 300, false);
     let free = rendered(&source, &Transform::default(), &Limits::default()).unwrap().bytes.len();
-    let fitted = rendered(&source, &Transform { max_bytes: free - 200, ..Transform::default() }, &Limits::default()).unwrap();
+    let fitted =
+        rendered(&source, &Transform { max_bytes: free - 200, ..Transform::default() }, &Limits::default())
+            .unwrap();
     assert!(fitted.bytes.len() < free, "{} < {free}", fitted.bytes.len());
 }
 
@@ -253,12 +295,14 @@ fn limits_come_before_the_decoder() {
     let source = file(Format::Png, 64, 64, false);
     let small = Limits { bytes: 100, ..Limits::default() };
     assert_eq!(rendered(&source, &Transform::default(), &small), Err(Error::TooManyBytes(100)));
-    let huge = Transform { width: 2_000_000_000, height: 2_000_000_000, enlarge: true, ..Transform::default() };
+    let huge =
+        Transform { width: 2_000_000_000, height: 2_000_000_000, enlarge: true, ..Transform::default() };
     assert!(matches!(rendered(&source, &huge, &Limits::default()), Err(Error::TooManyPixels { .. })));
     let patience = Patience::default();
     patience.cancel();
     let header = Header::read(&source, &Limits::default()).unwrap();
-    let cancelled = render(&source, &header, &Transform::default(), &Settings::default(), &Limits::default(), &patience);
+    let cancelled =
+        render(&source, &header, &Transform::default(), &Settings::default(), &Limits::default(), &patience);
     assert_eq!(cancelled, Err(Error::Cancelled));
 }
 

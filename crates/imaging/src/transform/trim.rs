@@ -11,7 +11,10 @@ pub(super) fn trim(picture: Picture, options: &Trim) -> Picture {
     let [red, green, blue, _] = flat.pixel(0, 0);
     let border = options.colour.unwrap_or([red, green, blue]);
     let differs = |pixel: &[u8]| {
-        pixel.iter().zip(border).any(|(&channel, border)| f64::from(channel.abs_diff(border)) > options.threshold)
+        pixel
+            .iter()
+            .zip(border)
+            .any(|(&channel, border)| f64::from(channel.abs_diff(border)) > options.threshold)
     };
     let width = flat.width() as usize;
     let mask: Vec<bool> = flat.pixels().chunks_exact(4).map(|pixel| differs(&pixel[..3])).collect();
@@ -63,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_border_goes_and_specks_with_it() {
-        let options = Trim { threshold: 10.0, colour: None, equal_horizontally: false, equal_vertically: false };
+        let options =
+            Trim { threshold: 10.0, colour: None, equal_horizontally: false, equal_vertically: false };
         assert_eq!(sizes(&options), (10, 10));
         assert_eq!(sizes(&Trim { equal_horizontally: true, ..options }), (30, 10));
         assert_eq!(sizes(&Trim { equal_vertically: true, ..options }), (10, 14));

@@ -2,10 +2,10 @@ use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use md5::{Digest, Md5};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
@@ -50,7 +50,12 @@ impl Local {
         };
         let mut file = match tokio::fs::File::open(file).await {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(missing());
             }
             Err(error) => return Err(failed(error)),

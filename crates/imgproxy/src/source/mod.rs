@@ -5,8 +5,8 @@ mod http;
 mod local;
 mod s3;
 
-use bytes::{Bytes, BytesMut};
 use ::http::{HeaderMap, HeaderName, StatusCode, header};
+use bytes::{Bytes, BytesMut};
 
 pub use self::s3::S3Config;
 use crate::{Config, Error};

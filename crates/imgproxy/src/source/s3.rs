@@ -1,8 +1,8 @@
 //! S3-like stores: one signed GET (AWS Signature Version 4).
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, header};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use ::http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,10 @@ pub struct S3Config {
 
 impl std::fmt::Debug for S3Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3Config").field("endpoint", &self.endpoint).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("S3Config")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +65,8 @@ impl S3 {
             return Err(Error::unreachable("no bucket or no key"));
         }
         let path = utf8_percent_encode(&key, PATH).to_string();
-        let version = rest.split_once('?').map(|(_, version)| utf8_percent_encode(version, QUERY).to_string());
+        let version =
+            rest.split_once('?').map(|(_, version)| utf8_percent_encode(version, QUERY).to_string());
         let query = version.map(|version| format!("versionId={version}")).unwrap_or_default();
         Ok(match &self.config.endpoint {
             Some(endpoint) => (endpoint.trim_end_matches('/').to_owned(), format!("/{bucket}{path}"), query),

@@ -101,7 +101,7 @@ pub struct Images {
     pub min_size: u32,
     /// The largest side, in pixels (`IMAGE_TRANSFORMATION_LIMIT_MAX_SIZE`).
     pub max_size: u32,
-    /// An imgproxy to use instead of our own transformation (`IMGPROXY_URL`).
+    /// Where the original has its imgproxy (`IMGPROXY_URL`). Heard and not used: pictures are made in this process.
     pub imgproxy_url: Option<String>,
     /// How long a transformation may take (`IMGPROXY_REQUEST_TIMEOUT`).
     pub timeout: Duration,

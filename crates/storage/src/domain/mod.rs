@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::blob::{BlobName, Store};
 use crate::config::Config;
+use crate::render::Renderer;
 use crate::sweeper::Doomed;
 
 pub(crate) use bucket::check_mime_types;
@@ -57,6 +58,7 @@ struct Inner {
     keys: KeyRing,
     doomed: mpsc::Sender<Doomed>,
     events: Events,
+    renderer: Option<Renderer>,
 }
 
 impl Domain {
@@ -70,7 +72,13 @@ impl Domain {
         events: Events,
     ) -> Self {
         let signer = UrlSigner::new(keys.clone(), config.url_signing_key.as_deref());
-        Self(Arc::new(Inner { config, pool, store, adopts, signer, keys, doomed, events }))
+        let renderer = config.images.enabled.then(Renderer::open);
+        Self(Arc::new(Inner { config, pool, store, adopts, signer, keys, doomed, events, renderer }))
+    }
+
+    /// What makes pictures on the way out, if that is wanted.
+    pub(crate) fn renderer(&self) -> Option<&Renderer> {
+        self.0.renderer.as_ref()
     }
 
     /// The service's settings.

@@ -87,7 +87,7 @@ fn operation(call: &Call, get: &'static str) -> &'static str {
 }
 
 /// An object that the caller may see; says which of bucket and object is missing.
-async fn visible(
+pub(super) async fn visible(
     domain: &Domain,
     context: &Context,
     bucket: &str,
@@ -234,7 +234,7 @@ pub(crate) fn disposition(name: &str) -> String {
 }
 
 /// Sets a header, unless the value cannot be one (a row may hold anything).
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
         Ok(value) => {
             headers.insert(name, value);

@@ -10,6 +10,7 @@ mod delete;
 mod download;
 mod form;
 mod list;
+mod render;
 mod sign;
 mod status;
 mod upload;
@@ -79,6 +80,7 @@ async fn answer(State(domain): State<Domain>, request: Request<Body>) -> Respons
     let outcome = match (area, rest) {
         ("bucket", rest) => buckets::answer(&call, rest.unwrap_or_default(), body).await,
         ("object", Some(rest)) => object(&call, rest, body).await,
+        ("render", Some(rest)) if call.domain.renderer().is_some() => rendered(&call, rest).await,
         _ => status::answer(&call, area, rest).await,
     };
     outcome.unwrap_or_else(IntoResponse::into_response)
@@ -144,6 +146,22 @@ async fn object(call: &Call, path: &str, body: Body) -> Result<Response> {
             let (bucket, key) = split(path)?;
             delete::one(call, &bucket, key).await
         }
+        _ => Ok(not_found(call)),
+    }
+}
+
+/// Everything below `/render/`.
+async fn rendered(call: &Call, path: &str) -> Result<Response> {
+    let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
+    let parts = path.strip_prefix("image/").and_then(|rest| rest.split_once('/'));
+    let Some((door, rest)) = parts.filter(|(_, rest)| reads && rest.contains('/')) else {
+        return Ok(not_found(call));
+    };
+    let (bucket, key) = split(rest)?;
+    match door {
+        "public" => render::public(call, &bucket, key).await,
+        "authenticated" => render::authenticated(call, &bucket, key).await,
+        "sign" => render::signed(call, &bucket, key).await,
         _ => Ok(not_found(call)),
     }
 }
