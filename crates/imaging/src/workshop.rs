@@ -212,7 +212,9 @@ mod tests {
     async fn who_leaves_ends_the_work() {
         let workshop = Workshop::open(1, 9).unwrap();
         let (told, result) = std::sync::mpsc::channel();
+        let (began, begun) = oneshot::channel();
         let mut work = Box::pin(workshop.run(Patience::default(), move |patience| {
+            began.send(()).unwrap();
             while patience.check().is_ok() {
                 std::thread::yield_now();
             }
@@ -220,6 +222,7 @@ mod tests {
             Ok(())
         }));
         assert!(work.as_mut().now_or_never().is_none());
+        begun.await.unwrap();
         drop(work);
         assert_eq!(result.recv().unwrap(), Err(Error::Cancelled));
     }

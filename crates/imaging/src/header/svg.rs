@@ -132,8 +132,11 @@ fn after_element(bytes: &[u8], start: usize, name: &[u8]) -> usize {
     let mut depth = 0usize;
     let mut at = start;
     while let Some(tag) = find(bytes, at, b"<") {
-        let end = after_tag(bytes, tag);
+        // What lies between is text, in which a smaller-than sign opens nothing.
+        let mut next = tag + 1;
         if is_tag(&bytes[tag..], name) {
+            let end = after_tag(bytes, tag);
+            next = end.max(next);
             if bytes[..end].ends_with(b"/>") {
                 if depth == 0 {
                     return end;
@@ -142,12 +145,14 @@ fn after_element(bytes: &[u8], start: usize, name: &[u8]) -> usize {
                 depth += 1;
             }
         } else if bytes[tag..].starts_with(b"</") && is_tag(&bytes[tag + 1..], name) {
+            let end = after_tag(bytes, tag);
+            next = end.max(next);
             depth = depth.saturating_sub(1);
             if depth == 0 {
                 return end;
             }
         }
-        at = end.max(tag + 1);
+        at = next;
     }
     bytes.len()
 }

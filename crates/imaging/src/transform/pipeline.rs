@@ -254,7 +254,10 @@ impl Work<'_> {
         picture = picture.orient(plan.orientation).orient(turn);
         let (mut width, mut height) = asked_size(transform);
         if transform.resize == Resize::FillDown {
-            let shrunk = |other: u32, is: u32, asked: u32| scaled(other, f64::from(is) / f64::from(asked));
+            let shrunk = |other: u32, is: u32, asked: u32| {
+                // A side that was asked for does not vanish.
+                scaled(other, f64::from(is) / f64::from(asked)).max(other.min(1))
+            };
             if width > picture.width() {
                 (width, height) = (picture.width(), shrunk(height, picture.width(), width));
             }
