@@ -26,7 +26,8 @@ async fn users_of_2022_get_identities() {
             &cluster,
             "set role supabase_auth_admin;
              delete from auth.schema_migrations where version >= '20221114143122';
-             drop table auth.oauth_authorizations, auth.oauth_consents, auth.one_time_tokens;
+             drop table auth.oauth_authorizations, auth.oauth_consents, auth.one_time_tokens, auth.oauth_client_states,
+                 auth.custom_oauth_providers, auth.webauthn_credentials, auth.webauthn_challenges;
              alter table auth.sessions drop column not_after, drop column refreshed_at, drop column user_agent,
                  drop column ip, drop column tag, drop column oauth_client_id;
              drop table auth.oauth_clients;
@@ -47,7 +48,8 @@ async fn users_of_2022_get_identities() {
                  alter column phone type varchar(15), alter column phone_change type varchar(15),
                  add constraint users_email_key unique (email);
              alter table auth.mfa_factors drop column phone, drop column last_challenged_at,
-                 drop column web_authn_credential, drop column web_authn_aaguid;
+                 drop column web_authn_credential, drop column web_authn_aaguid,
+                 drop column last_webauthn_challenge_data;
              alter table auth.mfa_challenges drop column otp_code, drop column web_authn_session_data;
              create index refresh_tokens_token_idx on auth.refresh_tokens (token);
              alter table auth.refresh_tokens
