@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod pgbench;
 mod process;
+mod realtime;
 mod realtime_changes;
 mod record;
 mod rest;
@@ -65,12 +66,23 @@ enum Measure {
     RealtimeChanges,
     /// Thumbnails of a large JPEG, beside libvips
     Imaging,
+    /// Broadcasts to 2,000 websockets, and the memory of 10,000 idle ones
+    Realtime,
+    /// The server that broadcasts are measured against
+    #[command(hide = true)]
+    BareFanOut {
+        /// Where it listens
+        port: u16,
+    },
     /// Everything
     All,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Measure::BareFanOut { port } = arguments.measure {
+        return realtime::serve_bare(port);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match arguments.measure {
@@ -85,6 +97,8 @@ fn main() -> Result<()> {
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
             Measure::Imaging => images::measure(&arguments).await,
+            Measure::Realtime => realtime::measure(&arguments).await,
+            Measure::BareFanOut { .. } => Ok(()),
             Measure::All => {
                 images::measure(&arguments).await?;
                 transaction::measure(&arguments).await?;
@@ -96,7 +110,8 @@ fn main() -> Result<()> {
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;
                 rest::plan::measure(&arguments)?;
-                realtime_changes::measure(&arguments).await
+                realtime_changes::measure(&arguments).await?;
+                realtime::measure(&arguments).await
             }
         }
     })

@@ -15,6 +15,8 @@ mod claims;
 mod cluster;
 mod config;
 mod environment;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod hub;
 mod protocol;

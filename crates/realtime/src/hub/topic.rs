@@ -45,6 +45,7 @@ pub(crate) struct Topic {
     pub(crate) key: TopicKey,
     /// `realtime:` and the name.
     pub(crate) joined: Arc<str>,
+    /// In the order of their numbers, so that one of many thousands is found at once when it leaves.
     members: RwLock<Vec<Arc<Member>>>,
     presence: Mutex<Presence>,
 }
@@ -60,12 +61,16 @@ impl Topic {
     }
 
     pub(super) fn add(&self, member: Arc<Member>) {
-        self.members.write().unwrap_or_else(PoisonError::into_inner).push(member);
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let at = members.partition_point(|known| known.channel < member.channel);
+        members.insert(at, member);
     }
 
     pub(super) fn remove(&self, channel: u64) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        members.retain(|member| member.channel != channel);
+        if let Ok(at) = members.binary_search_by_key(&channel, |member| member.channel) {
+            members.remove(at);
+        }
     }
 
     fn members(&self) -> RwLockReadGuard<'_, Vec<Arc<Member>>> {

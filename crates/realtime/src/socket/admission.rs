@@ -120,7 +120,8 @@ impl Session {
             join_ref,
             legacy: params.legacy,
             replayed: admission.replayed.iter().map(|message| message.id.clone()).collect(),
-            sees_presence: AtomicBool::new(admission.reads.presence),
+            // With the state, if it is sent: no change is told before it.
+            sees_presence: AtomicBool::new(admission.reads.presence && !params.presence),
         });
         let key = TopicKey { name: name.into(), private: params.private };
         let handle = hub.join(key, member.clone());

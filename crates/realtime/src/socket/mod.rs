@@ -157,3 +157,12 @@ fn x_headers(headers: &HeaderMap) -> Arc<str> {
     // Strings are JSON.
     serde_json::to_string(&seen).unwrap_or_else(|_| "{}".to_owned()).into()
 }
+
+/// Reads the payload of a join.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_join(payload: &str, name: &str) {
+    let params = join::JoinParams::parse(payload, name);
+    let response = params.response();
+    assert!(serde_json::from_str::<serde_json::Value>(&response).is_ok());
+    let _ = params.bindings();
+}
