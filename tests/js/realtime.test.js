@@ -52,7 +52,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
   test(`vsn ${vsn}: presence is the same for everybody`, async () => {
     const [first, second] = await Promise.all(
       ['ann', 'bob'].map((key) => {
-        const channel = client(vsn).channel('room', { config: { presence: { key } } })
+        const channel = client(vsn).channel(`room ${vsn}`, { config: { presence: { key } } })
         channel.on('presence', { event: 'sync' }, () => {})
         return joined(channel)
       }),
@@ -105,9 +105,8 @@ test('a private channel asks the policies', async () => {
   const stranger = client('2.0.0').channel('club', { config: { private: true } })
   await assert.rejects(joined(stranger), /Unauthorized: You do not have permissions to read from this Channel topic: club/)
 
-  const { session } = await signUp(backend, 'member@example.com')
-  const member = client('2.0.0')
-  await member.realtime.setAuth(session.access_token)
+  const { client: member } = await signUp(backend, 'member@example.com')
+  open.push(member)
   const heard = []
   const channel = member.channel('club', { config: { private: true, broadcast: { self: true, ack: true } } })
   channel.on('broadcast', { event: 'hello' }, (message) => heard.push(message.payload))

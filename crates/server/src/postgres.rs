@@ -98,8 +98,11 @@ impl Postgres {
         &self.admin
     }
 
-    /// How a service's role signs in.
+    /// How a service's role signs in. The administrator has a password of its own.
     pub(crate) fn login(&self, role: &str) -> ConnectConfig {
+        if role == self.admin.user() {
+            return self.admin.clone();
+        }
         match &self.kind {
             Kind::Embedded { cluster, .. } => cluster.connect_config(role),
             Kind::External { .. } => self.admin.clone().with_user(role),
@@ -112,6 +115,7 @@ impl Postgres {
     pub(crate) fn direct_login(&self, role: &str) -> ConnectConfig {
         match &self.kind {
             Kind::Embedded { .. } => self.login(role),
+            Kind::External { direct } if role == direct.user() => direct.clone(),
             Kind::External { direct } => direct.clone().with_user(role).with_password(Some(&self.password)),
         }
     }
