@@ -69,6 +69,7 @@ pub(crate) const AFTER_SERVICES: &[Step] = &[
     always("901", "storage rights", core!("901_storage_rights")),
     always("910", "guard", core!("910_guard")),
     always("920", "subscriptions", core!("920_subscriptions")),
+    always("925", "binary messages", core!("925_binary_messages")),
 ];
 
 /// Version of the step that makes the database `_supabase`, which no transaction can.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use database::{Error, Param, Pool, RequestContext, Statement};
 use serde_json::Value;
 
-use crate::protocol::quoted;
+use crate::hub::Body;
+use crate::protocol::{Encoding, UserBroadcast, quoted};
 
 /// The most messages that are replayed.
 const MOST: i64 = 25;
@@ -19,11 +20,10 @@ pub(crate) struct Replay {
 }
 
 /// A message of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Replayed {
     pub(crate) id: Box<str>,
-    /// The payload of the event `broadcast`.
-    pub(crate) payload: Box<str>,
+    pub(crate) body: Body,
 }
 
 impl Replay {
@@ -48,12 +48,13 @@ impl Replay {
         let (since, limit) = (self.since.to_string(), self.limit.to_string());
         let values = [Param::Text(topic), Param::Text(&since), Param::Text(&limit)];
         let statement = Statement::new(
-            "select id::text, event, payload::text
-            from realtime.messages
+            // A database that knows no binary messages has no such column.
+            "select id::text, event, payload::text, to_jsonb(m) ->> 'binary_payload'
+            from realtime.messages m
             where topic = $1
                 and private
                 and extension = 'broadcast'
-                and payload is not null
+                and (payload is not null or to_jsonb(m) ->> 'binary_payload' is not null)
                 and inserted_at >= to_timestamp($2::float8 / 1000) at time zone 'utc'
                 and inserted_at < (now() at time zone 'utc') + interval '1 minute'
             order by inserted_at desc
@@ -69,16 +70,30 @@ impl Replay {
             .rev()
             .filter_map(|row| {
                 let id = row.text(0)?;
-                let payload = row.text(2)?;
-                let event = row.text(1).map_or_else(|| "null".to_owned(), quoted);
-                Some(Replayed {
-                    id: id.into(),
-                    payload: format!(
-                        "{{\"event\":{event},\"meta\":{{\"id\":\"{id}\",\"replayed\":true}},\"payload\":{payload},\"type\":\"broadcast\"}}"
-                    )
-                    .into(),
-                })
+                let body = match (row.text(2), row.text(3)) {
+                    (Some(payload), _) => {
+                        let event = row.text(1).map_or_else(|| "null".to_owned(), quoted);
+                        let text = format!(
+                            "{{\"event\":{event},\"meta\":{{\"id\":\"{id}\",\"replayed\":true}},\"payload\":{payload},\"type\":\"broadcast\"}}"
+                        );
+                        Body::Map(text.into())
+                    }
+                    (None, hex) => Body::User(UserBroadcast {
+                        event: row.text(1)?.into(),
+                        metadata: format!("{{\"id\":\"{id}\",\"replayed\":true}}").into(),
+                        encoding: Encoding::Opaque,
+                        payload: bytes_of(hex?)?.into(),
+                    }),
+                };
+                Some(Replayed { id: id.into(), body })
             })
             .collect())
     }
+}
+
+/// The bytes of a `bytea` as text.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("\\x")?.as_bytes();
+    let nibble = |digit: &u8| char::from(*digit).to_digit(16);
+    digits.chunks(2).map(|pair| Some((nibble(pair.first()?)? * 16 + nibble(pair.get(1)?)?) as u8)).collect()
 }

@@ -9,7 +9,7 @@ use super::session::{Admission, Done, Job, Joining, Session, system};
 use crate::authorization::{Allowed, Failure, Subject};
 use crate::changes::ChangeSink;
 use crate::claims;
-use crate::hub::{Member, PREFIX, TopicKey};
+use crate::hub::{Body, Broadcast, Member, PREFIX, TopicKey};
 use crate::protocol::{self, Ref, Status};
 use crate::replay::Replay;
 use crate::service::Inner;
@@ -129,7 +129,15 @@ impl Session {
             handle.send_state(&member);
         }
         for message in &admission.replayed {
-            member.push("broadcast", &message.payload);
+            match &message.body {
+                Body::Map(payload) => member.push("broadcast", payload),
+                body => {
+                    let broadcast = Broadcast::new(topic.clone(), body.clone(), None);
+                    if let Some(frame) = broadcast.frame(member.version) {
+                        member.outbox.send(frame.clone());
+                    }
+                }
+            }
         }
         let bindings = params.bindings();
         let subscription = (!bindings.is_empty()).then(|| {
