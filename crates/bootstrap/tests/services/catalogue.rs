@@ -21,6 +21,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("storage", "missing: grant table migrations to "),
     ("auth", "missing: grant table schema_migrations to "),
     ("realtime", "missing: grant table schema_migrations to "),
+    // Broadcasts of bytes, from later versions of Realtime.
+    ("realtime", "only ours: column messages.09 binary_payload bytea"),
+    ("realtime", "only ours: function send_binary("),
+    ("realtime", "only ours: grant function realtime.send_binary("),
     // 2.180.0 inserts clients without naming this column.
     ("auth", "missing: column oauth_clients.13 token_endpoint_auth_method "),
     ("auth", "only ours: column oauth_clients.13 token_endpoint_auth_method "),
