@@ -19,6 +19,7 @@ mod info;
 mod listen;
 mod notifications;
 mod options;
+mod outgoing;
 mod postgres;
 
 mod roles;

@@ -5,9 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::Error;
 
@@ -97,6 +101,18 @@ fn try_bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     }
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
+}
+
+/// Serves a router as it is, until `close` says so.
+pub(crate) fn serve(
+    listener: impl gateway::Accept + Sync + 'static,
+    router: axum::Router,
+    limits: gateway::Limits,
+    close: watch::Receiver<bool>,
+    drain: Duration,
+) -> JoinHandle<io::Result<()>> {
+    let handler = Arc::new(gateway::Alone::new(router, limits.body_timeout));
+    tokio::spawn(gateway::serve(listener, handler, limits, close, drain))
 }
 
 #[cfg(test)]

@@ -251,6 +251,9 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
         text => text.parse().map_err(|_| refused(format!("SERVER_HOST: {text:?} is no address")))?,
     };
     let bound = open(running, SocketAddr::new(ip, port), storage.router(), DRAIN, "SERVER_PORT")?;
+    for door in crate::settings::storage::doors(|name| variables.get(name))? {
+        open(running, door.address, door.router(&storage), DRAIN, door.setting)?;
+    }
     let admin = storage.admin_router(Arc::new(move || metrics.render()));
     open(running, SocketAddr::new(ip, environment.admin_port), admin, DRAIN, "SERVER_ADMIN_PORT")?;
     running.services.push(Box::pin(storage.stop()));
@@ -311,9 +314,8 @@ fn serve_router(
     limits: gateway::Limits,
     drain: Duration,
 ) {
-    let handler = Arc::new(gateway::Alone::new(router, limits.body_timeout));
-    let serving = gateway::serve(listener, handler, limits, running.close.subscribe(), drain);
-    running.listeners.push(tokio::spawn(serving));
+    let serving = listen::serve(listener, router, limits, running.close.subscribe(), drain);
+    running.listeners.push(serving);
 }
 
 /// Takes a socket away when nobody serves it any more.

@@ -263,6 +263,23 @@ impl Starting {
         let (store, adopts) = settings::storage::open(settings::storage::backend(&self.config)?)?;
         let pool = self.pool("supabase_storage_admin", settings::storage::pool(&self.config))?;
         let storage = storage::Storage::start(service_settings, pool, self.ring.clone(), store, adopts);
+        let ours = |name: &str| {
+            let environment = &self.config.environment;
+            // Names of R2 say where an application finds its objects: here they only open a door to them.
+            let value = environment.get(&format!("MONOBASE_{name}")).or_else(|| environment.get(name));
+            value.map(str::to_owned)
+        };
+        for door in settings::storage::doors(ours)? {
+            let listener = listen::bind(door.address, "storage", door.setting)?;
+            let router = door.router(&storage);
+            self.listeners.push(listen::serve(
+                listener,
+                router,
+                gateway::Limits::default(),
+                self.close.subscribe(),
+                DRAIN,
+            ));
+        }
         self.door.mount(gateway::Service::Storage, Mount::Running(storage.router()));
         self.services.push(Box::pin(storage.stop()));
         self.board.service_is(Service::Storage, State::Up);

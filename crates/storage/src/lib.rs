@@ -11,12 +11,18 @@
 //! Stable for the doors: [`blob`] (the store), [`domain`] (operations and their types), [`Context`], [`Error`],
 //! [`Config`]. Everything else is private to this crate's REST door.
 
+pub mod aws_chunked;
 pub mod blob;
+pub mod checksum;
 pub mod config;
 pub mod domain;
+pub mod s3;
+pub mod sigv4;
 
 mod context;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http_parts;
 mod outgoing;
 mod render;
@@ -24,6 +30,7 @@ mod routes;
 mod service;
 mod sql;
 mod sweeper;
+mod tus;
 mod webhook;
 
 pub use config::{Config, ConfigError, Environment};

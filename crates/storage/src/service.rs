@@ -58,6 +58,18 @@ impl Storage {
         routes::router(self.domain.clone())
     }
 
+    /// S3 at the root of a listener of its own.
+    #[must_use]
+    pub fn s3_router(&self) -> Router {
+        crate::s3::router(self.domain.clone())
+    }
+
+    /// The objects of a public bucket at the root of a listener of its own.
+    #[must_use]
+    pub fn public_router(&self, bucket: &str) -> Router {
+        crate::s3::public_router(self.domain.clone(), bucket)
+    }
+
     /// The routes of the administrative port.
     ///
     /// `metrics` renders the figures of the process.

@@ -57,6 +57,12 @@ pub const BLOBS: Ledger = Ledger {
             hash: "",
             sql: include_str!("../../sql/storage/close_storage.sql"),
         },
+        Migration {
+            version: "003",
+            name: "doors",
+            hash: "",
+            sql: include_str!("../../sql/storage/doors.sql"),
+        },
     ],
 };
 

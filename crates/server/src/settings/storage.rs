@@ -1,10 +1,11 @@
 //! `[storage]` → Storage's settings, and where objects are kept.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::Config;
-use storage::blob::{LocalStore, Store};
+use storage::blob::{LocalStore, S3Store, Store};
 use storage::config::Backend;
 use storage::{ConfigError, Environment};
 
@@ -71,7 +72,12 @@ pub fn settings(config: &Config) -> Result<storage::Config, Error> {
         _ => None,
     };
     let settings = Environment::settings(lookup).map_err(refused)?;
-    Ok(storage::Config { trust_forwarded: true, version: env!("CARGO_PKG_VERSION").to_owned(), ..settings })
+    Ok(storage::Config {
+        trust_forwarded: true,
+        public_url: config.file.api.external_url.clone().filter(|url| !url.is_empty()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..settings
+    })
 }
 
 /// Where objects are kept under `start`: in the state folder, unless configuration names another place. In development
@@ -98,6 +104,65 @@ pub fn backend(config: &Config) -> Result<Backend, Error> {
     }
 }
 
+/// A listener of its own for a part of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Door {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What answers there.
+    pub(crate) kind: DoorKind,
+    /// The setting that asks for it.
+    pub(crate) setting: &'static str,
+}
+
+/// What answers at a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DoorKind {
+    /// The S3 protocol at the root path.
+    S3,
+    /// The objects of this public bucket.
+    Public(String),
+}
+
+impl Door {
+    pub(crate) fn router(&self, storage: &storage::Storage) -> axum::Router {
+        match &self.kind {
+            DoorKind::S3 => storage.s3_router(),
+            DoorKind::Public(bucket) => storage.public_router(bucket),
+        }
+    }
+}
+
+/// The doors that the environment asks for: `STORAGE_S3_LISTEN` (`host:port`) for S3 at a root, and for the bucket
+/// `R2_BUCKET_NAME` the address of `R2_PUBLIC_URL` when it is one of this machine, or `STORAGE_PUBLIC_LISTEN` when a proxy
+/// stands before it.
+pub(crate) fn doors(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Door>, Error> {
+    let address = |name: &str, text: &str| {
+        let text = text.replace("localhost", "127.0.0.1");
+        text.parse::<SocketAddr>().map_err(|_| Error::Settings {
+            service: "storage",
+            reason: format!("{name}: {text:?} is no address of the form host:port"),
+        })
+    };
+    let mut doors = Vec::new();
+    if let Some(text) = lookup("STORAGE_S3_LISTEN") {
+        let setting = "STORAGE_S3_LISTEN";
+        doors.push(Door { address: address(setting, &text)?, kind: DoorKind::S3, setting });
+    }
+    let bucket = lookup("R2_BUCKET_NAME").or_else(|| lookup("R2_BUCKET"));
+    let Some(bucket) = bucket.filter(|bucket| !bucket.is_empty()) else { return Ok(doors) };
+    let local = lookup("R2_PUBLIC_URL").and_then(|url| {
+        let host = url.strip_prefix("http://")?.trim_end_matches('/').replace("localhost", "127.0.0.1");
+        host.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback())
+    });
+    let (setting, public) = match lookup("STORAGE_PUBLIC_LISTEN") {
+        Some(text) => ("STORAGE_PUBLIC_LISTEN", Some(address("STORAGE_PUBLIC_LISTEN", &text)?)),
+        None => ("R2_PUBLIC_URL", local),
+    };
+    doors.extend(public.map(|address| Door { address, kind: DoorKind::Public(bucket), setting }));
+    Ok(doors)
+}
+
 /// Opens the store, and says whether it may hold blobs of the original program.
 pub(crate) fn open(backend: Backend) -> Result<(Arc<dyn Store>, bool), Error> {
     let failed = |reason: String| Error::Settings { service: "storage", reason };
@@ -111,7 +176,14 @@ pub(crate) fn open(backend: Backend) -> Result<(Arc<dyn Store>, bool), Error> {
                 .map_err(|error| failed(format!("{}: {error}", path.display())))?;
             Ok((Arc::new(store), adopts))
         }
-        Backend::S3(_) => Err(failed("an S3-compatible store is not supported yet: use files".to_owned())),
+        Backend::S3(backend) => {
+            let http = crate::outgoing::client()
+                .pool_max_idle_per_host(backend.max_sockets)
+                .build()
+                .map_err(|error| failed(error.to_string()))?;
+            let store = S3Store::new(&backend, http).map_err(|error| failed(error.to_string()))?;
+            Ok((Arc::new(store), true))
+        }
     }
 }
 
@@ -121,4 +193,39 @@ fn non_empty(text: &str) -> Option<String> {
 
 fn refused(error: ConfigError) -> Error {
     Error::Settings { service: "storage", reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Vec<(String, DoorKind)> {
+        let lookup =
+            |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        doors(lookup).unwrap().into_iter().map(|door| (door.address.to_string(), door.kind)).collect()
+    }
+
+    #[test]
+    fn doors_are_opened_where_they_are_asked_for() {
+        let bucket = ("R2_BUCKET_NAME", "photos");
+        let public = |address: &str| vec![(address.to_owned(), DoorKind::Public("photos".into()))];
+        assert_eq!(
+            of(&[("STORAGE_S3_LISTEN", "127.0.0.1:9000")]),
+            [("127.0.0.1:9000".to_owned(), DoorKind::S3)]
+        );
+        assert_eq!(of(&[bucket, ("R2_PUBLIC_URL", "http://localhost:9001/")]), public("127.0.0.1:9001"));
+        assert_eq!(of(&[("R2_PUBLIC_URL", "http://localhost:9001")]), []);
+        // A published address is served by whoever stands before us.
+        assert_eq!(of(&[bucket, ("R2_PUBLIC_URL", "https://pub-1.r2.dev")]), []);
+        assert_eq!(
+            of(&[
+                bucket,
+                ("R2_PUBLIC_URL", "https://cdn.example.com"),
+                ("STORAGE_PUBLIC_LISTEN", "0.0.0.0:9001")
+            ]),
+            public("0.0.0.0:9001")
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod local;
 mod name;
+pub mod s3;
 
 use std::future::Future;
 use std::io;
@@ -16,6 +17,7 @@ use futures_util::Stream;
 
 pub use local::LocalStore;
 pub use name::BlobName;
+pub use s3::S3Store;
 
 /// A future of a store.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -71,6 +71,8 @@ pub struct S3Backend {
     pub timeout: Option<Duration>,
     /// Key id and secret, when they are set; else the SDK's usual places.
     pub credentials: Option<(String, String)>,
+    /// The token that goes with temporary credentials.
+    pub session_token: Option<String>,
 }
 
 impl std::fmt::Debug for S3Backend {
@@ -178,6 +180,7 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
             max_sockets: self.number(&["STORAGE_S3_MAX_SOCKETS", "GLOBAL_S3_MAX_SOCKETS"], 200)?,
             timeout: (timeout > 0).then(|| Duration::from_millis(timeout)),
             credentials: self.text(&["AWS_ACCESS_KEY_ID"]).zip(self.text(&["AWS_SECRET_ACCESS_KEY"])),
+            session_token: self.text(&["AWS_SESSION_TOKEN"]),
         })
     }
 
@@ -216,6 +219,7 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
                 list => list.iter().map(|name| name.to_ascii_lowercase()).collect(),
             },
             s_maxage: self.number(&["RESPONSE_S_MAXAGE"], default.s_maxage)?,
+            public_url: None,
             trust_forwarded: self.on(&["REQUEST_ALLOW_X_FORWARDED_PATH"]),
             tus: super::Tus {
                 url_path: self.text(&["TUS_URL_PATH"]).unwrap_or(default.tus.url_path),

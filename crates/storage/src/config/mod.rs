@@ -40,6 +40,8 @@ pub struct Config {
     pub s_maxage: u64,
     /// Whether the gateway's forwarding headers are believed for the public address: true behind our own front door.
     pub trust_forwarded: bool,
+    /// The public address of what lies before [`Tus::url_path`], when it is known; else requests tell.
+    pub public_url: Option<String>,
     /// Resumable uploads.
     pub tus: Tus,
     /// The S3 door.
@@ -152,6 +154,7 @@ impl Default for Config {
             etag_headers: vec!["if-none-match".into()],
             s_maxage: 0,
             trust_forwarded: false,
+            public_url: None,
             tus: Tus {
                 url_path: "/upload/resumable".into(),
                 expiry: Duration::from_secs(3600),

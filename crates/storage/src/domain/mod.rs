@@ -38,7 +38,9 @@ pub use list::{
 };
 pub(crate) use list::{folded, successor};
 pub use mime::{MimeRule, content_type_fits};
+pub(crate) use object::etag_of;
 pub use object::{Object, ObjectRow, Times};
+pub(crate) use parts::etag_of_parts;
 pub use parts::{Part, PartWritten};
 pub use read::Opened;
 pub(crate) use sign::refused;

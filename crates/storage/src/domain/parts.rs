@@ -2,6 +2,7 @@
 //!
 //! TUS and S3 keep their uploads in tables of their own; here is what their parts have in common.
 
+use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
 use super::object::etag_of;
@@ -34,6 +35,16 @@ pub struct PartWritten {
     pub written: Written,
     /// Its entity tag, quoted.
     pub etag: String,
+}
+
+/// The tag of an object in parts, quoted: MD5 over the parts' MD5s, and their number.
+#[must_use]
+pub(crate) fn etag_of_parts(parts: &[Part]) -> String {
+    let mut digest = Md5::new();
+    for part in parts {
+        digest.update(hex::decode(part.etag.trim_matches('"')).unwrap_or_default());
+    }
+    format!("\"{}-{}\"", hex::encode(digest.finalize()), parts.len())
 }
 
 impl Domain {

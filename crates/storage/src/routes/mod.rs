@@ -15,6 +15,8 @@ mod sign;
 mod status;
 mod upload;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -27,6 +29,7 @@ use crate::context::{Caller, Context};
 use crate::domain::{Domain, ObjectKey};
 use crate::error::{Error, Result};
 use crate::http_parts::{self, auth, query::Query};
+use crate::{s3, tus};
 
 /// A request on its way through the door.
 pub(crate) struct Call {
@@ -65,10 +68,23 @@ fn decoded(raw: &str) -> Result<String> {
 }
 
 pub(crate) fn router(domain: Domain) -> Router {
-    Router::new().fallback(answer).with_state(domain)
+    Router::new().fallback(answer).with_state((domain, Arc::default()))
 }
 
-async fn answer(State(domain): State<Domain>, request: Request<Body>) -> Response {
+async fn answer(
+    State((domain, locks)): State<(Domain, Arc<tus::Locks>)>,
+    request: Request<Body>,
+) -> Response {
+    let path = request.uri().path();
+    if domain.config().s3.enabled && (path == "/s3" || path.starts_with("/s3/")) {
+        return s3::serve(&domain, s3::Mount::Service, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/upload/resumable")
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        let rest = rest.to_owned();
+        return tus::serve(&domain, locks, &rest, request).await;
+    }
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query());
     let call = Call { domain, parts, query };

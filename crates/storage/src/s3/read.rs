@@ -1,0 +1,148 @@
+//! Reading objects.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::error::{S3Error, S3Result};
+use super::xml::Document;
+use super::{Call, headers, set, xml_response};
+use crate::domain::Object;
+use crate::http_parts::conditions::{self, Verdict};
+use crate::http_parts::range::{self, Wanted};
+use crate::sigv4::SignatureError;
+
+/// Objects have no versions but the current one, whose id is `null`.
+pub(super) fn check_version(call: &Call) -> S3Result<()> {
+    match call.query("versionId") {
+        None | Some("" | "null") => Ok(()),
+        Some(_) => Err(S3Error::new("NoSuchVersion", 404, "The specified version does not exist.")),
+    }
+}
+
+/// The object, under the caller's policies, or for everyone where its bucket is public.
+pub(super) async fn find(call: &Call) -> S3Result<Object> {
+    check_version(call)?;
+    let key = call.key()?;
+    if call.verified.is_some() {
+        call.domain.find_bucket(call.bucket()).await?;
+        return Ok(call.domain.find(&call.context, call.bucket(), &key).await?);
+    }
+    // To the unsigned, what is not public does not exist; the answer is that nothing was signed.
+    match call.domain.find_public(call.bucket(), &key).await {
+        Ok(object) => Ok(object),
+        Err(error) if error.code == crate::Code::NoSuchBucket => Err(SignatureError::Missing.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn object(call: &Call, is_head: bool) -> S3Result<Response> {
+    let object = find(call).await?;
+    let overrides = |name: &str| call.query(name).map(str::to_owned);
+    if call.verified.is_none() && call.query.iter().any(|(name, _)| name.starts_with("response-")) {
+        return Err(S3Error::invalid_request(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    match conditions::judge(&call.headers, object.etag(), object.last_modified()) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => {
+            let mut response = StatusCode::NOT_MODIFIED.into_response();
+            headers::validators(&object, &mut response);
+            set(&mut response, "cache-control", object.cache_control());
+            return Ok(response);
+        }
+        Verdict::Failed => return Err(S3Error::precondition_failed()),
+    }
+    let size = call.domain.size_of(&object).await?;
+    let part = part(call, &object, size)?;
+    let range = match &part {
+        Some(part) => Some(part.range.clone()),
+        // RFC 9110: a range of what has changed is the whole.
+        None if !conditions::range_counts(&call.headers, object.etag(), object.last_modified()) => None,
+        None => match range::wanted(call.header("range"), size) {
+            Wanted::Whole => None,
+            Wanted::Part(range) => Some(range),
+            Wanted::Beyond => return Err(S3Error::invalid_range(size)),
+        },
+    };
+    let (object, body, range, size) = if is_head {
+        (object, Body::empty(), range, size)
+    } else {
+        let opened = call.domain.open(object, range.clone()).await?;
+        let range = range.map(|_| opened.blob.range.clone());
+        let body = opened.blob.body.map_err(std::io::Error::other);
+        (opened.object, Body::from_stream(body), range, opened.blob.size)
+    };
+    let mut response = Response::new(body);
+    headers::write(&object, &mut response, overrides);
+    let length = range.as_ref().map_or(size, |range| range.end - range.start);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(range) = &range {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        set(
+            &mut response,
+            "content-range",
+            &format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1)),
+        );
+    } else if call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) {
+        checksums(&object, &mut response);
+    }
+    if let Some(count) = part.and_then(|part| part.count) {
+        response.headers_mut().insert("x-amz-mp-parts-count", HeaderValue::from(count));
+    }
+    Ok(response)
+}
+
+fn checksums(object: &Object, response: &mut Response) {
+    let nothing = Map::new();
+    let members = object.row.metadata.as_ref().unwrap_or(&nothing);
+    for (algorithm, value) in headers::kept_checksums(members) {
+        set(response, algorithm.header(), value);
+        set(response, "x-amz-checksum-type", object.metadata_text("checksumType").unwrap_or("FULL_OBJECT"));
+    }
+}
+
+struct PartOf {
+    range: std::ops::Range<u64>,
+    /// How many parts there are, of an object that was uploaded in parts.
+    count: Option<u64>,
+}
+
+/// The part that `partNumber` asks for. The sizes of parts are kept as runs: so many of that size, and so on.
+fn part(call: &Call, object: &Object, size: u64) -> S3Result<Option<PartOf>> {
+    let Some(text) = call.query("partNumber") else { return Ok(None) };
+    let number =
+        text.parse::<u64>().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| {
+            S3Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
+        })?;
+    let invalid = || S3Error::new("InvalidPart", 400, "The requested partnumber is not satisfiable");
+    let runs =
+        object.row.metadata.as_ref().and_then(|members| members.get("parts")).and_then(Value::as_array);
+    let Some(runs) = runs else {
+        return if number == 1 { Ok(Some(PartOf { range: 0..size, count: None })) } else { Err(invalid()) };
+    };
+    let runs: Vec<(u64, u64)> =
+        runs.iter().filter_map(|run| Some((run.get(0)?.as_u64()?, run.get(1)?.as_u64()?))).collect();
+    let count = runs.iter().map(|(count, _)| count).sum();
+    let (mut start, mut left) = (0, number - 1);
+    for (count_of_run, length) in &runs {
+        if left < *count_of_run {
+            start += left * length;
+            let end = (start + length).min(size);
+            return Ok(Some(PartOf { range: start..end, count: Some(count) }));
+        }
+        left -= count_of_run;
+        start += count_of_run * length;
+    }
+    Err(invalid())
+}
+
+pub(super) async fn tagging(call: &Call) -> S3Result<Response> {
+    find(call).await?;
+    let mut document = Document::new("Tagging");
+    document.nest("TagSet", |_| {});
+    Ok(xml_response(document.finish()))
+}
