@@ -135,10 +135,13 @@ impl Client {
         let mut wait = FIRST_WAIT;
         let mut attempt = 1;
         loop {
-            let request = self.request(&method, name, query, headers.clone(), None)?;
             let request = match &payload {
-                Payload::Empty => request,
-                Payload::Whole(bytes) => request.body(bytes.clone()),
+                Payload::Empty => self.request(&method, name, query, headers.clone(), None)?,
+                Payload::Whole(bytes) => {
+                    // Said even of nothing: S3 takes no body of unknown length.
+                    let length = Some(bytes.len() as u64);
+                    self.request(&method, name, query, headers.clone(), length)?.body(bytes.clone())
+                }
             };
             let _permit = self.sockets.acquire().await.map_err(invalid)?;
             let limit = self.timeout.unwrap_or(self.stall);
