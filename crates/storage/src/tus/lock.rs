@@ -100,7 +100,7 @@ mod tests {
         assert!(locks.map().is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn patience_ends() {
         let locks = Arc::new(Locks::default());
         let _held = locks.acquire("u").await.unwrap();
