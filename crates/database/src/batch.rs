@@ -64,7 +64,7 @@ impl<'a> Piece<'a> {
 
 /// How a piece was sent, to make sense of the answer.
 pub(crate) struct Sent {
-    slot: Option<Slot>,
+    pub(crate) slot: Option<Slot>,
     /// Whether it was bound to a statement that an earlier batch had prepared.
     reused: bool,
     pub(crate) columns: Option<Arc<[Column]>>,
@@ -177,11 +177,55 @@ impl Connection {
             self.wire.output.truncate(start);
             self.cache.remove_pending();
         } else {
-            self.wire.expect_answer();
-            self.outstanding += 1;
-            self.mode = Mode::Extended;
+            self.batch_is_sent();
         }
         encoded
+    }
+
+    /// The same for pieces that are all prepared and known to be swift; otherwise nothing is sent.
+    pub(crate) fn send_swift_pieces(&mut self, pieces: &[Piece<'_>]) -> Option<SentBatch> {
+        let start = self.wire.output.len();
+        let encoded = self.encode_swift(pieces);
+        if encoded.is_none() {
+            self.wire.output.truncate(start);
+        } else {
+            self.cache.hits += pieces.len() as u64;
+            self.batch_is_sent();
+        }
+        encoded
+    }
+
+    fn batch_is_sent(&mut self) {
+        self.wire.expect_answer();
+        self.outstanding += 1;
+        self.mode = Mode::Extended;
+    }
+
+    fn encode_swift(&mut self, pieces: &[Piece<'_>]) -> Option<SentBatch> {
+        if !self.cache.named {
+            return None;
+        }
+        let output = &mut self.wire.output;
+        let mut batch = SentBatch::new();
+        for piece in pieces.iter() {
+            let params = piece.params();
+            let slot = self.cache.slot(piece.scope, piece.sql, params);
+            let entry = self.cache.find(slot, piece.scope, piece.sql, params)?;
+            let known = !piece.wanted || entry.columns.is_some() && entry.pace.is_swift();
+            if !piece.cached || !entry.ready || !known {
+                return None;
+            }
+            bind(&entry.name, piece, output).ok()?;
+            frontend::execute("", 0, output).ok()?;
+            batch.push(Sent {
+                slot: Some(slot),
+                reused: true,
+                columns: entry.columns.clone(),
+                wanted: piece.wanted,
+            });
+        }
+        frontend::sync(output);
+        Some(batch)
     }
 
     fn encode(&mut self, pieces: &[Piece<'_>]) -> Result<SentBatch, Error> {

@@ -213,6 +213,20 @@ impl Connection {
         outcome.map_err(|error| error.into_error(plan.first, plan.count))
     }
 
+    /// Sends a read without waiting for anything, if all of it is prepared and swift; see [`crate::Pool::stream_read`].
+    pub(crate) fn start_swift_request(
+        &mut self,
+        context: &RequestContext<'_>,
+        statements: &[Statement<'_>],
+    ) -> Option<(SentBatch, usize, usize)> {
+        let settings = settings(context, Bounds::Whole);
+        let plan = plan(context, &settings, statements, Bounds::Whole);
+        if plan.explicit {
+            return None;
+        }
+        Some((self.send_swift_pieces(&plan.pieces)?, plan.first, plan.count))
+    }
+
     fn must_be_idle(&self) -> Result<(), Error> {
         match self.status {
             TransactionStatus::Idle => Ok(()),

@@ -41,6 +41,11 @@ const NULL: u32 = u32::MAX;
 
 impl Row {
     /// Reads the body of a `DataRow` message (without tag and length). `None` when it is malformed.
+    /// Its length as it was sent, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn decode(body: Bytes) -> Option<Row> {
         let count = usize::from(u16::from_be_bytes(body.get(..2)?.try_into().ok()?));
         let mut fields = SmallVec::with_capacity(count);

@@ -1,6 +1,8 @@
 //! Rows handed out while they arrive, and large values in pieces.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
@@ -9,7 +11,6 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::pool::PooledConnection;
 use crate::result::{Column, CommandTag, Row};
-use crate::wire::Head;
 
 /// What comes out of a [`RowStream`], in this order for each statement: `Columns`, rows, `Complete`.
 #[derive(Debug, Clone)]
@@ -49,7 +50,8 @@ const WORTH_READING: usize = 256 * 1024;
 /// Where in a large row the reader stands.
 #[derive(Debug, Clone, Copy)]
 struct LargeRow {
-    fields: usize,
+    /// How many, once it was read.
+    fields: Option<usize>,
     next: usize,
     field_left: usize,
 }
@@ -65,9 +67,10 @@ pub struct RowStream {
     count: usize,
     large: Option<LargeRow>,
     /// Read ahead, to know whether the statements could be started.
-    ahead: Option<StreamEvent>,
+    ahead: VecDeque<StreamEvent>,
     ended: bool,
     discards: bool,
+    began: Instant,
 }
 
 impl RowStream {
@@ -79,17 +82,40 @@ impl RowStream {
             first,
             count,
             large: None,
-            ahead: None,
+            ahead: VecDeque::new(),
             ended: false,
             discards: false,
+            began: Instant::now(),
         }
+    }
+
+    /// An answer that has been read to its end.
+    pub(crate) fn complete(events: VecDeque<StreamEvent>) -> Self {
+        RowStream {
+            connection: None,
+            batch: SentBatch::new(),
+            progress: Progress::default(),
+            first: 0,
+            count: 0,
+            large: None,
+            ahead: events,
+            ended: true,
+            discards: false,
+            began: Instant::now(),
+        }
+    }
+
+    /// Puts what was read already before what comes.
+    pub(crate) fn preceded_by(mut self, events: VecDeque<StreamEvent>) -> Self {
+        self.ahead = events;
+        self
     }
 
     /// Reads the first event. A failure says whether the request may be repeated because a statement was stale.
     pub(crate) async fn read_ahead(&mut self) -> Result<(), (Error, bool)> {
-        self.ahead = self.advance().await?;
-        if self.ahead.is_none() {
-            self.end();
+        match self.advance().await? {
+            Some(event) => self.ahead.push_back(event),
+            None => self.end(),
         }
         Ok(())
     }
@@ -111,7 +137,7 @@ impl RowStream {
 
     /// The next event. `None` after the end: the transaction is then committed.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>, Error> {
-        if let Some(event) = self.ahead.take() {
+        if let Some(event) = self.ahead.pop_front() {
             return Ok(Some(event));
         }
         if self.ended {
@@ -124,7 +150,13 @@ impl RowStream {
         event
     }
 
-    async fn advance(&mut self) -> Result<Option<StreamEvent>, (Error, bool)> {
+    /// Whether the connection is of no more use.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection.is_broken())
+    }
+
+    /// The next event from the socket, with whether a failure was one of a stale statement. Safe to drop.
+    pub(crate) async fn advance(&mut self) -> Result<Option<StreamEvent>, (Error, bool)> {
         let Some(connection) = self.connection.as_mut() else { return Ok(None) };
         let connection: &mut Connection = connection;
         if let Some(large) = &mut self.large {
@@ -140,9 +172,9 @@ impl RowStream {
             let message = match message {
                 Ok(message) => message,
                 Err(head) => {
-                    let large = LargeRow::begin(connection, head).await.map_err(|error| (error, false))?;
-                    self.large = Some(large);
-                    return Ok(Some(StreamEvent::LargeRow { fields: large.fields }));
+                    debug_assert_eq!(head.tag, b'D');
+                    let large = self.large.insert(LargeRow { fields: None, next: 0, field_left: 0 });
+                    return large.next(connection).await.map(Some).map_err(|error| (error, false));
                 }
             };
             let step = connection.step(message, &mut self.batch, &mut self.progress);
@@ -155,7 +187,15 @@ impl RowStream {
                 Step::Row(row) => return Ok(Some(StreamEvent::Row(row))),
                 Step::Complete(piece, tag) if wanted(piece) => return Ok(Some(StreamEvent::Complete(tag))),
                 Step::Nothing | Step::Begin(_) | Step::Complete(..) => {}
-                Step::End(Ok(())) => return Ok(None),
+                Step::End(Ok(())) => {
+                    // The caller's last statement stands for all of them.
+                    if let Some(slot) = self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
+                        && let Some(entry) = connection.cache.get(slot)
+                    {
+                        entry.pace.note(self.began.elapsed());
+                    }
+                    return Ok(None);
+                }
                 Step::End(Err(error)) => {
                     let stale = matches!(error, crate::batch::BatchError::Statement { stale: true, .. });
                     return Err((error.into_error(self.first, self.count), stale));
@@ -177,12 +217,6 @@ impl Drop for RowStream {
 }
 
 impl LargeRow {
-    async fn begin(connection: &mut Connection, head: Head) -> Result<LargeRow, Error> {
-        debug_assert_eq!(head.tag, b'D');
-        let fields = usize::from(connection.wire.exact(2).await?.get_u16());
-        Ok(LargeRow { fields, next: 0, field_left: 0 })
-    }
-
     /// Nothing is lost when this is dropped: every step takes all it needs from the buffer at once.
     async fn next(&mut self, connection: &mut Connection) -> Result<StreamEvent, Error> {
         if self.field_left > 0 {
@@ -193,7 +227,12 @@ impl LargeRow {
             self.field_left -= chunk.len();
             return Ok(StreamEvent::Chunk(chunk));
         }
-        if self.next == self.fields {
+        let Some(fields) = self.fields else {
+            let fields = usize::from(connection.wire.exact(2).await?.get_u16());
+            self.fields = Some(fields);
+            return Ok(StreamEvent::LargeRow { fields });
+        };
+        if self.next == fields {
             return Ok(StreamEvent::LargeRowEnd);
         }
         let length = connection.wire.exact(4).await?.get_i32();

@@ -92,10 +92,11 @@ async fn respond(
             .await
             .map_err(|error| Error::InvalidBody(format!("The body could not be read: {error}")))?,
     };
-    match serve(rest, state, parts, &caller, body.clone(), timing).await {
+    let first = serve(rest, state, parts, &caller, body.clone(), timing);
+    match Box::pin(first).await {
         // Raised before anything was executed, so nothing happens twice.
         Err(error) if error.names_something_unknown() => match rest.shared.newer_than(state).await {
-            Some(newer) => serve(rest, &newer, parts, &caller, body, timing).await,
+            Some(newer) => Box::pin(serve(rest, &newer, parts, &caller, body, timing)).await,
             None => Err(error),
         },
         answer => answer,
@@ -122,7 +123,8 @@ async fn serve(
     match request.action {
         Action::RootInfo => Ok(respond::root_methods()),
         Action::RelationInfo => respond::relation_methods(&request, &catalog),
-        Action::Root { .. } => job.root(timing).await,
+        // Boxed, so that the future of a read is no larger than it needs to be.
+        Action::Root { .. } => Box::pin(job.root(timing)).await,
         _ => {
             let plan = plan::plan(&request, &catalog, config)?;
             timing.mark(Stage::Plan);
@@ -131,8 +133,8 @@ async fn serve(
                     Ok(respond::routine_methods(plan.routine))
                 }
                 Plan::Read(plan) => job.read(&plan, timing).await,
-                Plan::Mutate(plan) => job.change(&plan, timing).await,
-                Plan::Call(plan) => job.call(&plan, timing).await,
+                Plan::Mutate(plan) => Box::pin(job.change(&plan, timing)).await,
+                Plan::Call(plan) => Box::pin(job.call(&plan, timing)).await,
             }
         }
     }
@@ -175,7 +177,13 @@ impl Job<'_> {
         if self.state.config.log_query {
             tracing::info!(query = main.text, "main query");
         }
-        Work { pre_request: self.state.pre_request.as_deref(), main, planned, explains: is_plan(media) }
+        Work {
+            pre_request: self.state.pre_request.as_deref(),
+            main,
+            planned,
+            explains: is_plan(media),
+            repeatable: true,
+        }
     }
 
     fn delivery(&self) -> Delivery<'_> {
@@ -198,7 +206,7 @@ impl Job<'_> {
         let check = |outcome: &Outcome| if work.explains { Ok(()) } else { singular(outcome, &plan.media) };
         // What the planner guesses comes behind the body, so there the body must be held.
         let (outcome, flow) = if plan.head || work.explains || planned {
-            (execute::run(pool, &context, &work, false, check).await?, None)
+            (Box::pin(execute::run(pool, &context, &work, false, check)).await?, None)
         } else {
             execute::read(pool, &context, &work, &self.delivery(), check).await?
         };
@@ -233,7 +241,8 @@ impl Job<'_> {
     }
 
     async fn call(&self, plan: &CallReadPlan<'_>, timing: &mut Timing) -> Result<Response<Body>, Error> {
-        let work = self.work(sql::call(plan, self.request.prefer.counts()), None, &plan.media);
+        let mut work = self.work(sql::call(plan, self.request.prefer.counts()), None, &plan.media);
+        work.repeatable = plan.routine.volatility != Volatility::Volatile;
         let writes = plan.method == CallMethod::Post && plan.routine.volatility == Volatility::Volatile;
         let access = if writes { Access::ReadWrite } else { Access::ReadOnly };
         let function =

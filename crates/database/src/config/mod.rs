@@ -179,6 +179,20 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_MAX_MESSAGE_SIZE: usize = 1 << 30;
 
 impl ConnectConfig {
+    /// Whether every server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.hosts.iter().all(|host| match host {
+            Host::Tcp { address: Some(address), .. } => address.is_loopback(),
+            Host::Tcp { name, .. } => {
+                name == "localhost"
+                    || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+            Host::Unix { .. } => true,
+        })
+    }
+}
+
+impl ConnectConfig {
     fn new(host: Host, user: &str) -> Self {
         ConnectConfig {
             hosts: vec![host],

@@ -105,4 +105,8 @@ pub struct PoolStatus {
     pub cache_hits: u64,
     /// Statements that had to be parsed so far.
     pub cache_misses: u64,
+    /// Groups of reads that shared a connection and a flush so far; see [`crate::Pool::stream_read`].
+    pub convoys: u64,
+    /// Reads in them.
+    pub convoy_reads: u64,
 }

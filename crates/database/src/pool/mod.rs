@@ -1,6 +1,7 @@
 //! A bounded set of connections.
 
 mod clean;
+mod convoy;
 mod lent;
 mod limits;
 
@@ -49,6 +50,7 @@ struct Inner {
     /// Connections that are being brought into order, and the task that closes old ones.
     tasks: Mutex<JoinSet<()>>,
     has_reaper: AtomicBool,
+    convoys: convoy::Stops,
     metrics: Metrics,
 }
 
@@ -78,6 +80,8 @@ struct Metrics {
     connects: Counter,
     hits: Counter,
     misses: Counter,
+    convoys: Counter,
+    passengers: Counter,
 }
 
 impl Metrics {
@@ -90,6 +94,8 @@ impl Metrics {
             connects: metrics::counter!("database_pool_connects_total", "pool" => pool),
             hits: metrics::counter!("database_statement_cache_hits_total", "pool" => pool),
             misses: metrics::counter!("database_statement_cache_misses_total", "pool" => pool),
+            convoys: metrics::counter!("database_convoys_total", "pool" => pool),
+            passengers: metrics::counter!("database_convoy_reads_total", "pool" => pool),
         }
     }
 }
@@ -104,6 +110,7 @@ impl Pool {
         let metrics = Metrics::new(limits.name);
         Pool {
             inner: Arc::new(Inner {
+                convoys: convoy::Stops::new(&config),
                 config,
                 limits: PoolConfig { max_size, ..limits },
                 permits: Arc::new(Semaphore::new(max_size)),
@@ -206,6 +213,23 @@ impl Pool {
         }
     }
 
+    /// Like [`Pool::stream_request`], for reads: swift ones that become ready at the same moment share a connection and
+    /// a flush, and wait for each other's answers. Each is a transaction of its own all the same. When one of them is
+    /// slow after all, those behind it are run again elsewhere, so nothing may be read this way that does more than read.
+    pub async fn stream_read(
+        &self,
+        context: &RequestContext<'_>,
+        statements: &[Statement<'_>],
+    ) -> Result<RowStream, Error> {
+        if context.access == Access::ReadOnly
+            && let Some(passenger) = convoy::board(&self.inner, context, statements)
+            && let Some(answer) = passenger.ride().await
+        {
+            return answer;
+        }
+        Box::pin(self.stream_request(context, statements)).await
+    }
+
     /// What stands between us and the server. Opens a connection when none has been opened yet.
     pub async fn pooler(&self) -> Result<Pooler, Error> {
         if let Some(found) = self.inner.pooler.get() {
@@ -233,6 +257,8 @@ impl Pool {
             connects: inner.connects.load(Ordering::Relaxed),
             cache_hits: inner.hits.load(Ordering::Relaxed),
             cache_misses: inner.misses.load(Ordering::Relaxed),
+            convoys: inner.convoys.departed.load(Ordering::Relaxed),
+            convoy_reads: inner.convoys.reads.load(Ordering::Relaxed),
         }
     }
 
@@ -296,6 +322,20 @@ impl Inner {
         }
     }
 
+    /// A connection without waiting for anything: one that was in use a moment ago.
+    fn lend_now(self: &Arc<Self>) -> Option<PooledConnection> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let mut idle = self.idle();
+        let fresh = idle.last().is_some_and(|last| {
+            last.since.elapsed() < FRESH && last.live.created.elapsed() < self.limits.max_lifetime
+        });
+        let Idle { mut live, .. } = idle.pop_if(|_| fresh)?;
+        self.metrics.idle.set(idle.len() as f64);
+        drop(idle);
+        live.connection.check_idle().ok()?;
+        Some(PooledConnection::new(self.clone(), live, permit, true))
+    }
+
     /// A connection for the holder of a permit: the idle one used last that is in order, or a new one.
     async fn lend(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<PooledConnection, Error> {
         loop {
@@ -320,7 +360,7 @@ impl Inner {
                 return Ok(PooledConnection::new(self.clone(), live, permit, true));
             }
         }
-        let live = self.connect().await?;
+        let live = Box::pin(self.connect()).await?;
         Ok(PooledConnection::new(self.clone(), live, permit, false))
     }
 
@@ -328,7 +368,8 @@ impl Inner {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::PoolClosed);
         }
-        let mut connection = Box::new(Connection::connect(&self.config).await?);
+        // Boxed: connecting is rare, and its future would make that of every request large.
+        let mut connection = Box::new(Box::pin(Connection::connect(&self.config)).await?);
         connection.set_statement_cache_size(self.limits.statement_cache_size);
         let named = match self.limits.prepared_statements {
             PreparedStatements::On => true,

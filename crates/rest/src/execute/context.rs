@@ -102,28 +102,46 @@ fn push_member(json: &mut String, name: &str, value: &str) {
     if json.len() > 1 {
         json.push(',');
     }
-    for (text, end) in [(name, ':'), (value, ' ')] {
-        let plain = text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\');
-        if plain {
-            json.push('"');
-            json.push_str(text);
-            json.push('"');
-        } else {
-            json.push_str(&serde_json::Value::from(text).to_string());
-        }
-        if end == ':' {
-            json.push(end);
-        }
+    push_text(json, name);
+    json.push(':');
+    push_text(json, value);
+}
+
+/// A JSON string.
+fn push_text(json: &mut String, text: &str) {
+    // Without a way out, the loop is one that the compiler does many bytes at a time.
+    let special = |b: u8| u8::from(b < b' ') | u8::from(b == b'"') | u8::from(b == b'\\');
+    if text.as_bytes().iter().fold(0, |found, b| found | special(*b)) != 0 {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    }
+}
+
+fn push_header(json: &mut String, name: &http::HeaderName, value: &http::HeaderValue) {
+    if *name == http::header::COOKIE {
+        return;
+    }
+    let bytes = value.as_bytes();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => push_member(json, name.as_str(), text),
+        Err(_) => push_member(json, name.as_str(), &String::from_utf8_lossy(bytes)),
     }
 }
 
 /// All headers but the cookies, as a JSON object; of repeated ones the last.
 fn headers(headers: &HeaderMap) -> String {
-    let mut json = String::with_capacity(512);
+    let mut json = String::with_capacity(1024);
     json.push('{');
-    for name in headers.keys().filter(|name| *name != http::header::COOKIE) {
-        if let Some(value) = headers.get_all(name).iter().next_back() {
-            push_member(&mut json, name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
+    let repeated = headers.len() != headers.keys_len();
+    for (name, first) in headers.iter().filter(|_| !repeated) {
+        push_header(&mut json, name, first);
+    }
+    for name in headers.keys().filter(|_| repeated) {
+        if let Some(last) = headers.get_all(name).iter().next_back() {
+            push_header(&mut json, name, last);
         }
     }
     json.push('}');

@@ -46,6 +46,8 @@ pub struct Work<'a> {
     pub planned: Option<StatementText<'a>>,
     /// Whether the statement only shows a plan.
     pub explains: bool,
+    /// Whether running it twice is as good as once, also where it calls functions.
+    pub repeatable: bool,
 }
 
 /// Runs the work of a request. `check` looks at what came out; if it objects, everything is undone. `undecided` says

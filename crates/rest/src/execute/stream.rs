@@ -31,7 +31,13 @@ pub async fn read(
     if context.request.end == database::End::Rollback {
         statements.push(Statement::new("set constraints all immediate", &[]));
     }
-    let mut stream = pool.stream_request(&context.request, &statements).await.map_err(failed)?;
+    // A pre-request function may do more than read.
+    let stream = if work.repeatable && work.pre_request.is_none() {
+        pool.stream_read(&context.request, &statements).await
+    } else {
+        pool.stream_request(&context.request, &statements).await
+    };
+    let mut stream = stream.map_err(failed)?;
     let mut statement = 0;
     let mut outcome = Outcome::default();
     let mut fields: Vec<Option<Vec<u8>>> = Vec::new();

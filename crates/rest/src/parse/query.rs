@@ -1,5 +1,6 @@
 //! The query string: which parameter is what, and the order in which they are read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use super::ast::{Filter, Logic, OrderTerm, Path, SelectItem};
@@ -179,8 +180,11 @@ fn run<T>(
     text: &str,
     what: &'static str,
     shown: &str,
-    parser: impl FnOnce(&mut Scan<'_>) -> Scanned<T>,
+    parser: impl Fn(&mut Scan<'_>) -> Scanned<T>,
 ) -> Result<T, Error> {
+    if let Ok(value) = parser(&mut Scan::silent(text)) {
+        return Ok(value);
+    }
     let mut scan = Scan::new(text);
     parser(&mut scan).map_err(|_| {
         let error = scan.error();
@@ -211,17 +215,24 @@ fn split(raw: &str) -> Result<Vec<Pair>, Error> {
         .collect()
 }
 
-fn decode_bytes(text: &str) -> Vec<u8> {
+fn is_encoded(text: &str) -> bool {
+    text.as_bytes().iter().any(|b| matches!(b, b'+' | b'%'))
+}
+
+fn decode_bytes(text: &str) -> Cow<'_, [u8]> {
+    if !is_encoded(text) {
+        return Cow::Borrowed(text.as_bytes());
+    }
     let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).collect()
+    percent_encoding::percent_decode_str(&spaced).collect::<Vec<u8>>().into()
 }
 
 /// `+` to space, percent-decoded, UTF-8.
 pub(crate) fn decode(text: &str) -> Result<String, Error> {
-    if !text.as_bytes().iter().any(|b| matches!(b, b'+' | b'%')) {
+    if !is_encoded(text) {
         return Ok(text.to_owned());
     }
-    String::from_utf8(decode_bytes(text)).map_err(|_| Error::QuerySyntax {
+    String::from_utf8(decode_bytes(text).into_owned()).map_err(|_| Error::QuerySyntax {
         message: "The query string is not valid UTF-8".to_owned(),
         details: format!("Invalid UTF-8 in '{text}'"),
     })
@@ -231,14 +242,14 @@ pub(crate) fn decode(text: &str) -> Result<String, Error> {
 ///
 /// A byte beyond ASCII is encoded as if it were a Latin-1 character, which encodes UTF-8 twice: PostgREST's answers do so.
 fn canonical(raw: &str) -> String {
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = raw_pairs(raw)
+    let mut pairs: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = raw_pairs(raw)
         .map(|(key, value)| (decode_bytes(key), value.map(decode_bytes).unwrap_or_default()))
         .collect();
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     let mut text = String::with_capacity(raw.len());
     let mut previous: Option<&[u8]> = None;
     for (key, value) in &pairs {
-        if previous == Some(key.as_slice()) {
+        if previous == Some(key) {
             text.push(',');
         } else {
             if previous.is_some() {
@@ -253,6 +264,18 @@ fn canonical(raw: &str) -> String {
     text
 }
 
+/// What stands for itself in a query string.
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 fn encode_into(bytes: &[u8], text: &mut String) {
     let escape = |byte: u8, text: &mut String| {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -260,10 +283,14 @@ fn encode_into(bytes: &[u8], text: &mut String) {
         text.push(char::from(HEX[usize::from(byte >> 4)]));
         text.push(char::from(HEX[usize::from(byte & 15)]));
     };
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            text.push(char::from(byte));
-        } else if byte.is_ascii() {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let plain = rest.iter().take_while(|byte| UNRESERVED[usize::from(**byte)]).count();
+        // All of them are ASCII.
+        text.push_str(std::str::from_utf8(&rest[..plain]).unwrap_or_default());
+        let Some((&byte, behind)) = rest[plain..].split_first() else { return };
+        rest = behind;
+        if byte.is_ascii() {
             escape(byte, text);
         } else {
             let mut buffer = [0; 2];

@@ -52,6 +52,8 @@ pub(crate) struct Scan<'a> {
     /// outermost first, then from `floor` on what [`Self::expectation`] says. So to set an error aside moves nothing.
     labels: SmallVec<[&'static str; 24]>,
     floor: usize,
+    /// Whether nobody will ask why this failed.
+    silent: bool,
     depth: usize,
 }
 
@@ -72,8 +74,14 @@ impl<'a> Scan<'a> {
             expectation: Expectation::default(),
             labels: SmallVec::new(),
             floor: 0,
+            silent: false,
             depth: 0,
         }
+    }
+
+    /// One that takes and refuses the same texts, but does not know why. Most texts parse; one that does not is read again.
+    pub(crate) fn silent(text: &'a str) -> Self {
+        Self { silent: true, ..Self::new(text) }
     }
 
     fn is_clear(&self) -> bool {
@@ -83,6 +91,9 @@ impl<'a> Scan<'a> {
     }
 
     fn clear(&mut self) {
+        if self.silent {
+            return;
+        }
         self.expectation.found = None;
         self.expectation.refused.clear();
         self.labels.truncate(self.floor);
@@ -128,6 +139,9 @@ impl<'a> Scan<'a> {
 
     /// Notes an error beside the one there is: the further one wins, equals add up. Whether it was noted.
     fn note(&mut self, position: usize) -> bool {
+        if self.silent {
+            return false;
+        }
         if self.is_clear() || position > self.expectation.position {
             self.clear();
             self.expectation.position = position;
@@ -180,9 +194,11 @@ impl<'a> Scan<'a> {
         let rest = self.rest();
         let end = rest.find(|c| !accept(c)).unwrap_or(rest.len());
         self.advance(end);
-        self.fail_at(self.position, self.peek(), None);
-        for label in expected {
-            self.expect(label);
+        if !self.silent {
+            self.fail_at(self.position, self.peek(), None);
+            for label in expected {
+                self.expect(label);
+            }
         }
         self.since(start)
     }
@@ -278,6 +294,13 @@ impl<'a> Scan<'a> {
     /// Runs a parser; if it fails, nothing was consumed.
     pub(crate) fn attempt<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
         let start = self.position;
+        if self.silent {
+            let result = parser(self);
+            if result.is_err() {
+                self.position = start;
+            }
+            return result;
+        }
         let before = self.set_aside();
         let result = parser(self);
         let consumed = self.position != start;
@@ -295,6 +318,11 @@ impl<'a> Scan<'a> {
     /// Runs a parser and goes back to where it began.
     pub(crate) fn look_ahead<T>(&mut self, parser: impl FnOnce(&mut Self) -> Scanned<T>) -> Scanned<T> {
         let start = self.position;
+        if self.silent {
+            let result = parser(self);
+            self.position = start;
+            return result;
+        }
         let before = self.set_aside();
         match parser(self) {
             Ok(value) => {
@@ -326,6 +354,9 @@ impl<'a> Scan<'a> {
         label: &'static str,
         parser: impl FnOnce(&mut Self) -> Scanned<T>,
     ) -> Scanned<T> {
+        if self.silent {
+            return parser(self);
+        }
         let start = self.position;
         let before = self.set_aside();
         let result = parser(self);
