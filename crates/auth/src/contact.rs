@@ -34,8 +34,10 @@ fn is_label(text: &str) -> bool {
 /// How a text message travels.
 pub(crate) fn channel(name: &str, config: &Config) -> Result<()> {
     let valid = match name {
+        // The hook may know ways that we do not.
+        _ if config.hooks.send_sms.enabled => true,
         "sms" => true,
-        "whatsapp" => matches!(config.sms.provider.as_str(), "twilio" | "twilio_verify"),
+        "whatsapp" => config.sms.provider.knows_whatsapp(),
         _ => false,
     };
     if valid {

@@ -10,12 +10,15 @@
 
 mod account;
 mod audit;
+mod captcha;
 mod config;
 mod contact;
 mod error;
 mod external;
 mod factors;
 mod glob;
+mod guesses;
+mod hooks;
 mod http;
 mod identity;
 mod json;
@@ -23,6 +26,8 @@ mod mail;
 mod metadata;
 mod oauth_server;
 mod one_time;
+mod outbox;
+mod outside;
 mod password;
 mod phone;
 mod pkce;
@@ -30,8 +35,10 @@ mod providers;
 mod random;
 mod rate_limit;
 mod routes;
+mod service;
 mod session;
 mod signup;
+mod sms;
 mod state;
 mod store;
 mod user;
@@ -40,19 +47,19 @@ mod web3;
 mod webauthn;
 
 pub use config::{
-    Config, ConfigError, Environment, External, FactorSwitch, Jwt, Mailer, Mfa, OAuthProvider, OAuthServer,
-    Passkey, Password, PhoneFactor, Rate, RateLimits, Security, Sessions, Signing, Sms, Smtp, UrlPaths,
-    Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
+    Captcha, CaptchaProvider, Config, ConfigError, Environment, External, FactorSwitch, Hook, HookTarget,
+    Hooks, Jwt, Mailer, MessageBird, Mfa, OAuthProvider, OAuthServer, Passkey, Password, PhoneFactor, Pwned,
+    Rate, RateLimits, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp, TextLocal, Twilio,
+    UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
 };
 pub use error::{ApiError, Cause, Error, ErrorCode, WeakPassword};
-pub use mail::{Deliver, Delivery, DeliveryError, Message, MessageKind, TextMessage};
+pub use service::Service;
 pub use state::State;
 
 /// The release whose behaviour this crate has.
 pub const GOTRUE_VERSION: &str = "v2.180.0";
 
-/// Every route, at the root path.
+/// Every route, at the root path. [`Service`] does the same for a service that runs for long.
 pub fn router(state: State) -> axum::Router {
-    let routes = routes::table(state.clone());
-    http::front(state, routes)
+    service::Live::new(state).router()
 }

@@ -1,116 +1,44 @@
-//! What is sent to people, and the trait of whoever sends it.
+//! What is sent to people by mail.
 //!
-//! This crate decides what to send and when it may; rendering and transport belong to the
-//! implementation that the composition root provides.
+//! This decides what to send and when it may; `mail` (the crate) renders and transports, `outbox` keeps what is on its way.
 
-use std::fmt;
-use std::pin::Pin;
+use chrono::{TimeDelta, Utc};
+use database::Connection;
+use mail::Letter;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::State;
-use crate::error::{Cause, Error, ErrorCode, Result};
+use crate::error::{Cause, Error, ErrorCode, Result, Step};
+use crate::hooks::{self, EmailData};
 use crate::http::{GoUrl, RequestContext, action_link_base, escape_query, redirect_target};
-use crate::json::Object;
+use crate::outbox::Written;
+use crate::store::outbox::Waiting;
 use crate::user::User;
 
-/// A future of [`Deliver`].
-pub type Delivery<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeliveryError>> + Send + 'a>>;
+pub(crate) use mail::Kind as MessageKind;
 
-/// Sends mails and text messages.
-pub trait Deliver: Send + Sync {
-    /// Sends a mail.
-    fn mail(&self, message: Message) -> Delivery<'_, ()>;
-    /// Sends a text message and returns the provider's id of it.
-    fn text(&self, message: TextMessage) -> Delivery<'_, String>;
-}
-
-/// Why something could not be sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DeliveryError(pub String);
-
-/// What a mail is about; the names are those of the original's templates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum MessageKind {
-    Invite,
-    Confirmation,
-    Recovery,
-    MagicLink,
-    EmailChange,
-    Reauthentication,
-}
-
-impl MessageKind {
-    /// The name of the template.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invite => "invite",
-            Self::Confirmation => "confirmation",
-            Self::Recovery => "recovery",
-            Self::MagicLink => "magic_link",
-            Self::EmailChange => "email_change",
-            Self::Reauthentication => "reauthentication",
-        }
-    }
-
-    /// The `type` of the link that the mail carries; none for a bare code.
-    const fn link_type(self) -> Option<&'static str> {
-        match self {
-            Self::Invite => Some("invite"),
-            Self::Confirmation => Some("signup"),
-            Self::Recovery => Some("recovery"),
-            Self::MagicLink => Some("magiclink"),
-            Self::EmailChange => Some("email_change"),
-            Self::Reauthentication => None,
-        }
+/// The `type` of the link that a mail carries; none for a bare code and for mere news.
+const fn link_type(kind: MessageKind) -> Option<&'static str> {
+    match kind {
+        MessageKind::Invite => Some("invite"),
+        MessageKind::Confirmation => Some("signup"),
+        MessageKind::Recovery => Some("recovery"),
+        MessageKind::MagicLink => Some("magiclink"),
+        MessageKind::EmailChange => Some("email_change"),
+        MessageKind::Reauthentication | MessageKind::PasswordChanged => None,
     }
 }
 
-/// A mail with everything its template may use. Codes and links in it are secrets.
-#[derive(Clone)]
-pub struct Message {
-    /// What it is about.
-    pub kind: MessageKind,
-    /// Who receives it.
-    pub to: String,
-    /// The user's present address.
-    pub email: String,
-    /// The address the user wants; empty but for changes.
-    pub new_email: String,
-    /// The digits to type in.
-    pub code: String,
-    /// The hash in the link.
-    pub token_hash: String,
-    /// The link to click; empty for a bare code.
-    pub confirmation_url: String,
-    /// Where the link leads in the end.
-    pub redirect_to: String,
-    /// The site's address.
-    pub site_url: String,
-    /// The user's metadata.
-    pub data: Object,
-}
-
-/// A text message.
-#[derive(Clone)]
-pub struct TextMessage {
-    /// The number, without `+`.
-    pub phone: String,
-    /// The digits to type in.
-    pub code: String,
-    /// `sms` or `whatsapp`.
-    pub channel: String,
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for TextMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextMessage").field("channel", &self.channel).finish_non_exhaustive()
+/// What hooks call a mail.
+const fn action(kind: MessageKind) -> &'static str {
+    match kind {
+        MessageKind::Reauthentication => "reauthentication",
+        MessageKind::PasswordChanged => "password_changed_notification",
+        other => match link_type(other) {
+            Some(name) => name,
+            None => "",
+        },
     }
 }
 
@@ -155,8 +83,10 @@ pub(crate) fn authorized(addresses: &[String], address: &str) -> Result<()> {
     ))
 }
 
-/// Sends a mail of a flow; `failure` is the step that callers are told of if it cannot be sent.
+/// Sends a mail of a flow: through the hook if there is one, else by the outbox once the caller's transaction is committed.
+/// `failure` is the step that callers are told of if it cannot be sent.
 pub(crate) async fn send(
+    db: &mut Connection,
     state: &State,
     request: &RequestContext,
     user: &User,
@@ -164,32 +94,99 @@ pub(crate) async fn send(
     failure: &'static str,
 ) -> Result<()> {
     let config = state.config();
-    let Some(delivery) = state.delivery() else {
-        if config.smtp.host.is_empty() {
-            tracing::debug!(kind = mail.kind.as_str(), "no mail server is configured: the mail is dropped");
-            return Ok(());
-        }
-        let reason = DeliveryError("this build cannot send mail yet".into());
-        return Err(Error::internal(failure).because(Cause::Other(reason.into())));
-    };
-    let redirect_to = redirect_target(request, config);
-    let confirmation_url = match mail.kind.link_type() {
-        Some(link_type) => action_link(state, request, mail.kind, link_type, mail.token_hash, &redirect_to)?,
-        None => String::new(),
-    };
-    let message = Message {
-        kind: mail.kind,
+    if config.hooks.send_email.enabled {
+        let data = EmailData {
+            token: mail.code.to_owned(),
+            token_hash: mail.token_hash.to_owned(),
+            email_action_type: action(mail.kind),
+            ..hook_data(state, request)
+        };
+        return hooks::send_email(state, db, user, data).await;
+    }
+    if !state.outbox().is_connected() {
+        tracing::debug!(kind = mail.kind.as_str(), "no mail server is configured: the mail is dropped");
+        return Ok(());
+    }
+    let (subject, html) = state
+        .templates()
+        .render(mail.kind, &template_data(state, request, user, &mail)?)
+        .await
+        .map_err(|error| Error::internal(failure).because(Cause::Other(error.into())))?;
+    let id = Uuid::new_v4();
+    let letter = Letter {
+        id: id.to_string(),
         to: mail.to.to_owned(),
-        email: user.email.clone(),
-        new_email: user.email_change.clone(),
-        code: mail.code.to_owned(),
-        token_hash: mail.token_hash.to_owned(),
-        confirmation_url,
-        redirect_to,
-        site_url: config.site_url.clone(),
-        data: user.user_metadata.clone(),
+        subject,
+        html,
+        headers: headers(state, mail.kind),
     };
-    delivery.mail(message).await.map_err(|error| Error::internal(failure).because(Cause::Other(error.into())))
+    let lifetime = match mail.kind {
+        MessageKind::PasswordChanged => TimeDelta::days(1),
+        _ => TimeDelta::seconds(config.mailer.otp_exp.max(60)),
+    };
+    let waiting = Waiting {
+        id,
+        user_id: user.id,
+        kind: mail.kind.as_str().to_owned(),
+        letter,
+        attempts: 0,
+        expires_at: Utc::now() + lifetime,
+    };
+    state.outbox().write(db, &waiting).await.step(failure)?;
+    let mut written = request.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    written.push(Written { mail: waiting, failure });
+    Ok(())
+}
+
+/// What every call of the hook says.
+pub(crate) fn hook_data(state: &State, request: &RequestContext) -> EmailData {
+    let config = state.config();
+    EmailData {
+        redirect_to: redirect_target(request, config),
+        site_url: action_link_base(request, config),
+        ..EmailData::default()
+    }
+}
+
+/// What a template may use.
+fn template_data(
+    state: &State,
+    request: &RequestContext,
+    user: &User,
+    mail: &Outgoing<'_>,
+) -> Result<serde_json::Value> {
+    let config = state.config();
+    if mail.kind == MessageKind::PasswordChanged {
+        return Ok(json!({"Email": user.email, "Data": user.user_metadata, "SendingTo": mail.to}));
+    }
+    let mut data = json!({
+        "SiteURL": config.site_url,
+        "Email": user.email,
+        "Token": mail.code,
+        "Data": user.user_metadata,
+    });
+    if let Some(link_type) = link_type(mail.kind) {
+        let redirect_to = redirect_target(request, config);
+        data["ConfirmationURL"] =
+            action_link(state, request, mail.kind, link_type, mail.token_hash, &redirect_to)?.into();
+        data["TokenHash"] = mail.token_hash.into();
+        data["RedirectTo"] = redirect_to.into();
+    }
+    if mail.kind == MessageKind::EmailChange {
+        data["NewEmail"] = user.email_change.as_str().into();
+        data["SendingTo"] = mail.to.into();
+    }
+    Ok(data)
+}
+
+/// The configured headers of a kind of mail.
+fn headers(state: &State, kind: MessageKind) -> Vec<(String, String)> {
+    let configured = state.config().smtp.headers.iter().filter(|(name, _)| !name.is_empty());
+    configured
+        .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.clone(), value.replace("$messageType", kind.header_name())))
+        .collect()
 }
 
 /// The link of a mail. An absolute path discards the path of the external URL, as in the original.
@@ -205,7 +202,9 @@ pub(crate) fn action_link(
     let paths = &config.mailer.url_paths;
     let path = match kind {
         MessageKind::Invite => &paths.invite,
-        MessageKind::Confirmation | MessageKind::Reauthentication => &paths.confirmation,
+        MessageKind::Confirmation | MessageKind::Reauthentication | MessageKind::PasswordChanged => {
+            &paths.confirmation
+        }
         MessageKind::Recovery | MessageKind::MagicLink => &paths.recovery,
         MessageKind::EmailChange => &paths.email_change,
     };

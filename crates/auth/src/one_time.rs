@@ -7,11 +7,13 @@ use subtle::ConstantTimeEq;
 
 use crate::State;
 use crate::error::{Cause, Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::RequestContext;
 use crate::json::Timestamp;
-use crate::mail::{self, DeliveryError, MessageKind, Outgoing, TextMessage};
+use crate::mail::{self, MessageKind, Outgoing};
 use crate::pkce::{self, Flow};
 use crate::random;
+use crate::sms::{self, TextMessage};
 use crate::store::one_time_tokens::{self, Kind};
 use crate::store::users::{self, Column};
 use crate::user::User;
@@ -54,6 +56,7 @@ fn mint(state: &State, address: &str, flow: Flow<'_>) -> (String, String) {
 
 /// Mails a fresh code for the user's own address; returns the hash to store of it.
 async fn mail_code(
+    db: &mut Connection,
     state: &State,
     request: &RequestContext,
     user: &User,
@@ -65,7 +68,7 @@ async fn mail_code(
     let (code, hash) = mint(state, address, flow);
     mail::permit(state, address)?;
     let mail = Outgoing { kind, to: address, code: &code, token_hash: &hash };
-    mail::send(state, request, user, mail, failure).await?;
+    mail::send(db, state, request, user, mail, failure).await?;
     Ok(hash)
 }
 
@@ -80,7 +83,7 @@ pub(crate) async fn send_confirmation(
     const FAILURE: &str = "Error sending confirmation email";
     not_too_often(state, user.confirmation_sent_at)?;
     user.tokens.confirmation =
-        mail_code(state, request, user, MessageKind::Confirmation, flow, FAILURE).await?;
+        mail_code(db, state, request, user, MessageKind::Confirmation, flow, FAILURE).await?;
     user.confirmation_sent_at = Some(Timestamp::now());
     users::update(db, user, &[Column::ConfirmationToken, Column::ConfirmationSentAt]).await.step(FAILURE)?;
     store(db, user, &user.email, Kind::Confirmation).await.step(FAILURE)
@@ -95,7 +98,7 @@ pub(crate) async fn send_invite(
 ) -> Result<()> {
     const FAILURE: &str = "Error inviting user";
     user.tokens.confirmation =
-        mail_code(state, request, user, MessageKind::Invite, None, "Error sending invite email").await?;
+        mail_code(db, state, request, user, MessageKind::Invite, None, "Error sending invite email").await?;
     let now = Timestamp::now();
     user.invited_at = Some(now);
     user.confirmation_sent_at = Some(now);
@@ -118,7 +121,7 @@ pub(crate) async fn send_recovery(
         _ => "Error sending recovery email",
     };
     not_too_often(state, user.recovery_sent_at)?;
-    user.tokens.recovery = mail_code(state, request, user, kind, flow, failure).await?;
+    user.tokens.recovery = mail_code(db, state, request, user, kind, flow, failure).await?;
     user.recovery_sent_at = Some(Timestamp::now());
     users::update(db, user, &[Column::RecoveryToken, Column::RecoverySentAt]).await.step(failure)?;
     store(db, user, &user.email, Kind::Recovery).await.step(failure)
@@ -134,7 +137,7 @@ pub(crate) async fn send_reauthentication(
     const FAILURE: &str = "Error sending reauthentication email";
     not_too_often(state, user.reauthentication_sent_at)?;
     user.tokens.reauthentication =
-        mail_code(state, request, user, MessageKind::Reauthentication, None, FAILURE).await?;
+        mail_code(db, state, request, user, MessageKind::Reauthentication, None, FAILURE).await?;
     user.reauthentication_sent_at = Some(Timestamp::now());
     let columns = [Column::ReauthenticationToken, Column::ReauthenticationSentAt];
     users::update(db, user, &columns).await.step(FAILURE)?;
@@ -159,15 +162,37 @@ pub(crate) async fn send_email_change(
     mail::permit(state, new_address)?;
     user.email_change = new_address.to_owned();
     let kind = MessageKind::EmailChange;
-    if secure {
+    let current = if secure {
         mail::authorized(&config.external.authorized_addresses, &address)?;
-        let (code, hash) = mint(state, &address, flow);
-        let mail = Outgoing { kind, to: &address, code: &code, token_hash: &hash };
-        mail::send(state, request, user, mail, FAILURE).await?;
+        Some(mint(state, &address, flow))
+    } else {
+        None
+    };
+    if config.hooks.send_email.enabled {
+        // One call for both mails. With two addresses each hash stands beside the other address's code, as in the original.
+        let mut data =
+            hooks::EmailData { email_action_type: "email_change", ..mail::hook_data(state, request) };
+        data.token_hash.clone_from(&new_hash);
+        match &current {
+            Some((code, hash)) => {
+                data.token.clone_from(code);
+                data.token_new.clone_from(&new_code);
+                data.token_hash_new.clone_from(hash);
+            }
+            None => data.token.clone_from(&new_code),
+        }
+        hooks::send_email(state, db, user, data).await?;
+    } else {
+        if let Some((code, hash)) = &current {
+            let mail = Outgoing { kind, to: &address, code, token_hash: hash };
+            mail::send(db, state, request, user, mail, FAILURE).await?;
+        }
+        let mail = Outgoing { kind, to: new_address, code: &new_code, token_hash: &new_hash };
+        mail::send(db, state, request, user, mail, FAILURE).await?;
+    }
+    if let Some((_, hash)) = current {
         user.tokens.email_change_current = hash;
     }
-    let mail = Outgoing { kind, to: new_address, code: &new_code, token_hash: &new_hash };
-    mail::send(state, request, user, mail, FAILURE).await?;
     user.tokens.email_change_new = new_hash;
     user.tokens.email_change_status = 0;
     user.email_change_sent_at = Some(Timestamp::now());
@@ -183,6 +208,18 @@ pub(crate) async fn send_email_change(
         store(db, user, &address, Kind::EmailChangeCurrent).await.step(FAILURE)?;
     }
     store(db, user, new_address, Kind::EmailChangeNew).await.step(FAILURE)
+}
+
+/// Tells somebody that the password was changed.
+pub(crate) async fn send_password_changed(
+    db: &mut Connection,
+    state: &State,
+    request: &RequestContext,
+    user: &User,
+) -> Result<()> {
+    mail::permit(state, &user.email)?;
+    let mail = Outgoing { kind: MessageKind::PasswordChanged, to: &user.email, code: "", token_hash: "" };
+    mail::send(db, state, request, user, mail, "Error sending password changed notification email").await
 }
 
 /// Stores the hash that the user's row holds where links find it.
@@ -239,7 +276,7 @@ pub(crate) async fn send_text(
             }
             let code = random::code(config.sms.otp_length);
             // The original forgets the provider's id of a message that it really sent.
-            transmit(state, phone, &code, purpose, channel).await?;
+            transmit(db, state, user, phone, &code, purpose, channel).await?;
             (code, String::new())
         }
     };
@@ -275,23 +312,26 @@ pub(crate) async fn send_text(
     Ok(message_id)
 }
 
-async fn transmit(state: &State, phone: &str, code: &str, purpose: TextPurpose, channel: &str) -> Result<()> {
-    let provider = &state.config().sms.provider;
-    if !matches!(provider.as_str(), "twilio" | "twilio_verify" | "messagebird" | "textlocal" | "vonage") {
-        let reason = format!("sms Provider {provider} could not be found");
-        return Err(Error::internal("Unable to get SMS provider").because(Cause::Other(reason.into())));
+async fn transmit(
+    db: &mut Connection,
+    state: &State,
+    user: &User,
+    phone: &str,
+    code: &str,
+    purpose: TextPurpose,
+    channel: &str,
+) -> Result<()> {
+    if state.config().hooks.send_sms.enabled {
+        return hooks::send_sms(state, Some(db), user, phone, code, "").await;
     }
-    let message = TextMessage { phone: phone.to_owned(), code: code.to_owned(), channel: channel.to_owned() };
-    let sent = match state.delivery() {
-        Some(delivery) => delivery.text(message).await.map(|_| ()),
-        None => Err(DeliveryError("this build cannot send text messages yet".into())),
-    };
     let purpose = match purpose {
         TextPurpose::Confirmation => "confirmation",
         TextPurpose::PhoneChange => "phone_change",
         TextPurpose::Reauthentication => "reauthentication",
     };
-    sent.map_err(|error| {
+    let provider = sms::of(state)?;
+    let message = text_message(&state.config().sms.template, phone, code, channel)?;
+    provider.send(&message).await.map(|_| ()).map_err(|error| {
         let message = format!("Error sending {purpose} OTP to provider: {error}");
         Error::unprocessable(ErrorCode::SmsSendFailed, message)
     })
@@ -305,15 +345,28 @@ pub(crate) async fn send_factor_code(
     code: &str,
     channel: &str,
 ) -> Result<()> {
-    let message = TextMessage { phone: phone.to_owned(), code: code.to_owned(), channel: channel.to_owned() };
-    let sent = match state.delivery() {
-        Some(delivery) => delivery.text(message).await.map(|_| ()),
-        None => Err(DeliveryError("this build cannot send text messages yet".into())),
-    };
-    sent.map_err(|error| {
+    let config = state.config();
+    if config.hooks.send_sms.enabled {
+        return hooks::send_sms(state, None, user, phone, code, "mfa")
+            .await
+            .map_err(|error| Error::internal("error invoking hook").because(error));
+    }
+    let provider = sms::of(state)?;
+    let message = text_message(&config.mfa.phone.template, phone, code, channel)?;
+    provider.send(&message).await.map(|_| ()).map_err(|error| {
         tracing::warn!(user_id = %user.id, %error, "the code of a second factor was not sent");
         Error::internal("error sending message").because(Cause::Other(error.into()))
     })
+}
+
+/// A message from its template.
+pub(crate) fn text_message(template: &str, phone: &str, code: &str, channel: &str) -> Result<TextMessage> {
+    let text = ::mail::Template::parse(template)
+        .and_then(|template| template.text(&serde_json::json!({"Code": code})))
+        .map_err(|error| {
+            Error::internal("error generating sms template").because(Cause::Other(error.into()))
+        })?;
+    Ok(TextMessage { phone: phone.to_owned(), text, code: code.to_owned(), channel: channel.to_owned() })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::account;
 use crate::audit::{self, Action, traits};
 use crate::contact;
 use crate::error::{Cause, Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::RequestContext;
 use crate::identity::{Contact, Identity};
 use crate::json::{Object, Timestamp};
@@ -83,7 +84,7 @@ pub(crate) async fn sign_up(
     registration: Registration,
     aud: String,
 ) -> Result<Outcome> {
-    let new = check(state, registration, aud)?;
+    let new = check(state, registration, aud).await?;
     let mut hash = None;
     let mut tries = 0;
     loop {
@@ -94,6 +95,10 @@ pub(crate) async fn sign_up(
             hash = Some(state.hasher().hash(new.password.clone()).await?);
         }
         let was_new = existing.is_none();
+        if was_new && tries == 1 {
+            let user = new_user(&new, hash.clone().unwrap_or_default());
+            hooks::before_user_created(state, request, &user).await?;
+        }
         let password_hash = hash.clone().unwrap_or_default();
         match register(state, request, &new, existing, password_hash).await {
             // Somebody else signed up with the same contact in this moment: now there is a user.
@@ -104,7 +109,7 @@ pub(crate) async fn sign_up(
     }
 }
 
-fn check(state: &State, registration: Registration, aud: String) -> Result<Checked> {
+async fn check(state: &State, registration: Registration, aud: String) -> Result<Checked> {
     let config = state.config();
     if config.disable_signup {
         return Err(Error::unprocessable(ErrorCode::SignupDisabled, "Signups not allowed for this instance"));
@@ -114,7 +119,7 @@ fn check(state: &State, registration: Registration, aud: String) -> Result<Check
     if password.is_empty() {
         return Err(Error::invalid("Signup requires a valid password"));
     }
-    password::check(&config.password, &password)?;
+    password::check_new(state, &password).await?;
     if !email.is_empty() && !phone.is_empty() {
         return Err(Error::invalid("Only an email address or phone number should be provided on signup."));
     }
@@ -176,8 +181,7 @@ async fn register(
         // Neither password nor metadata change: whoever asks now need not be who asked first.
         Some(user) => user,
         None => {
-            let mut user = User::new(&new.email, &new.phone, password_hash, &new.aud, new.data.clone());
-            user.app_metadata = provider_metadata(&[new.provider.as_str()]);
+            let mut user = new_user(new, password_hash);
             account::create(db, state, &mut user).await?;
             user
         }
@@ -204,6 +208,12 @@ async fn register(
     let tokens = sign_in(db, state, request, user, Method::Password).await?;
     transaction.commit().await?;
     Ok(Outcome::SignedIn(Box::new(tokens)))
+}
+
+fn new_user(new: &Checked, password_hash: String) -> User {
+    let mut user = User::new(&new.email, &new.phone, password_hash, &new.aud, new.data.clone());
+    user.app_metadata = provider_metadata(&[new.provider.as_str()]);
+    user
 }
 
 /// The identity of the contact: found, or created with the submitted data beside its own claims.

@@ -61,6 +61,7 @@ pub(crate) const BEFORE_SERVICES: &[Step] = &[
     always("090", "pooler access", core!("090_pooler_access")),
     always("100", "large objects", core!("100_large_objects")),
     always("101", "extension grants", core!("101_extension_grants")),
+    always("120", "mail outbox", core!("120_mail_outbox")),
 ];
 
 /// What builds on the services' tables.

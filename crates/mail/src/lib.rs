@@ -4,12 +4,14 @@
 //! it. [`Templates`] knows where each kind of mail has its subject and body and keeps them fresh.
 //! [`Letter`] is a mail ready to be sent; [`Smtp`] hands it to a server.
 
+mod carrier;
 mod kind;
 mod letter;
 mod smtp;
 mod template;
 mod templates;
 
+pub use carrier::{Carrier, Carrying};
 pub use kind::Kind;
 pub use letter::{Letter, Sender};
 pub use smtp::{Credentials, Security, Smtp, SmtpConfig, SmtpError};

@@ -76,6 +76,11 @@ impl Info {
             }
             DatabaseLocation::External { url, .. } => set("DB_URL", url.expose().to_owned()),
         }
+        if let Some(inbox) = addresses.inbox {
+            // The CLI's older name and its newer one.
+            set("INBUCKET_URL", format!("http://{}", reachable(inbox)));
+            set("MAILPIT_URL", format!("http://{}", reachable(inbox)));
+        }
         let keys = &config.keys;
         set("PUBLISHABLE_KEY", keys.api.publishable.to_string());
         set("SECRET_KEY", keys.api.secret.to_string());
@@ -94,7 +99,11 @@ impl Info {
             services: config
                 .services
                 .iter()
-                .filter(|service| **service == Service::Gateway || runs(**service))
+                .filter(|service| match service {
+                    Service::Gateway => true,
+                    Service::Inbox => addresses.inbox.is_some(),
+                    _ => runs(**service),
+                })
                 .map(ToString::to_string)
                 .collect(),
             variables,

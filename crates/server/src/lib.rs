@@ -17,6 +17,7 @@ mod format;
 mod health;
 mod info;
 mod listen;
+mod mailbox;
 mod notifications;
 mod options;
 mod outgoing;

@@ -19,6 +19,10 @@ pub struct Addresses {
     pub api: Option<SocketAddr>,
     /// The embedded PostgreSQL.
     pub database: Option<SocketAddr>,
+    /// The mail catcher's page.
+    pub inbox: Option<SocketAddr>,
+    /// The mail catcher's SMTP server.
+    pub inbox_smtp: Option<SocketAddr>,
 }
 
 /// Everything that runs. Dropping it aborts; [`Running::stop`] ends it in order.

@@ -129,15 +129,17 @@ async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), 
     tracing::info!(applied = applied.len(), "the auth tables are up to date");
     let pool = Pool::new(login, limits);
     running.pools.push(pool.clone());
-    let state = auth::State::new(environment.config, pool, KeyRing::new(keys), None)
+    let auth = auth::Service::start(environment.config, pool, KeyRing::new(keys), None)
         .map_err(|error| refused(error.to_string()))?;
+    let router = auth.router();
+    running.services.push(Box::pin(auth.stop()));
     let (host, port) = environment.listen;
     let ip = match host.as_str() {
         "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         text => text.parse().map_err(|_| refused(format!("GOTRUE_API_HOST: {text:?} is no address")))?,
     };
-    let bound = open(running, SocketAddr::new(ip, port), auth::router(state), DRAIN, "PORT")?;
+    let bound = open(running, SocketAddr::new(ip, port), router, DRAIN, "PORT")?;
     running.addresses.api = Some(bound);
     Ok(())
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::control::Control;
 use crate::first_start::FirstStart;
 use crate::health::Board;
+use crate::mailbox::Mailbox;
 use crate::notifications::{Notifications, Subscription};
 use crate::options::{Progress, StartOptions, Step};
 use crate::postgres::Postgres;
@@ -82,6 +83,8 @@ struct Starting {
     control: Option<Control>,
     close: watch::Sender<bool>,
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
+    /// The mail catcher, for mails that no other server is configured for.
+    carrier: Option<Arc<dyn mail::Carrier>>,
     upkeep: JoinHandle<()>,
     watch: Option<JoinHandle<()>>,
     notifications: Option<Notifications>,
@@ -111,6 +114,7 @@ impl Starting {
         } else {
             None
         };
+        let mailbox = Mailbox::bind(&config)?;
         let control = Control::open(&config.paths.control_socket()).await?;
         let door_settings = settings::gateway::settings(&config);
         let limits = door_settings.connection.clone();
@@ -127,12 +131,19 @@ impl Starting {
         );
         announce(&door, &board, &config.services);
         let (close, closed) = watch::channel(false);
-        let listeners = listener
+        let mut listeners: Vec<_> = listener
             .map(|listener| {
                 tokio::spawn(gateway::serve(listener, Arc::new(door.clone()), limits, closed, DRAIN))
             })
             .into_iter()
             .collect();
+        let mut carrier = None;
+        if let Some(mailbox) = mailbox {
+            addresses.inbox = Some(mailbox.address()?);
+            addresses.inbox_smtp = mailbox.smtp_address();
+            carrier = Some(mailbox.carrier(&config));
+            listeners.extend(mailbox.serve(&close));
+        }
         Ok(Self {
             config,
             progress,
@@ -144,6 +155,7 @@ impl Starting {
             control: Some(control),
             close,
             listeners,
+            carrier,
             upkeep: tokio::spawn(upkeep(metrics)),
             watch: None,
             notifications: None,
@@ -231,9 +243,14 @@ impl Starting {
         let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
         let auth_settings = settings::auth::settings(&self.config, &self.config.public_url(port))?;
         let pool = self.pool("supabase_auth_admin", settings::auth::pool(&self.config))?;
-        let state = auth::State::new(auth_settings, pool, self.ring.clone(), None)
+        let carrier = self.carrier.clone().filter(|_| !settings::auth::has_mail_server(&self.config));
+        if carrier.is_none() && !settings::auth::has_mail_server(&self.config) {
+            self.notices.push("no mail server is configured (auth.email.smtp): mails are dropped".to_owned());
+        }
+        let auth = auth::Service::start(auth_settings, pool, self.ring.clone(), carrier)
             .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
-        self.door.mount(gateway::Service::Auth, Mount::Running(auth::router(state)));
+        self.door.mount(gateway::Service::Auth, Mount::Running(auth.router()));
+        self.services.push(Box::pin(auth.stop()));
         self.board.service_is(Service::Auth, State::Up);
         Ok(())
     }

@@ -4,21 +4,14 @@ use std::time::Duration;
 
 use tokens::{Algorithm, Key, KeySet};
 
-use super::{Config, ConfigError, Mfa, OAuthServer, Passkey, WebAuthn, parse_go_duration};
+use super::sending::templates_from_env;
+use super::{
+    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, SmsProvider, Smtp, WebAuthn,
+    parse_go_duration,
+};
 
 /// Features that protect something and that this build does not have. Enabled, they stop the start.
-const UNSUPPORTED: [&str; 10] = [
-    "SECURITY_CAPTCHA_ENABLED",
-    "PASSWORD_HIBP_ENABLED",
-    "SECURITY_DB_ENCRYPTION_ENCRYPT",
-    "HOOK_MFA_VERIFICATION_ATTEMPT_ENABLED",
-    "HOOK_PASSWORD_VERIFICATION_ATTEMPT_ENABLED",
-    "HOOK_CUSTOM_ACCESS_TOKEN_ENABLED",
-    "HOOK_SEND_EMAIL_ENABLED",
-    "HOOK_SEND_SMS_ENABLED",
-    "HOOK_BEFORE_USER_CREATED_ENABLED",
-    "SAML_ENABLED",
-];
+const UNSUPPORTED: [&str; 2] = ["SECURITY_DB_ENCRYPTION_ENCRYPT", "SAML_ENABLED"];
 
 /// A service alone: its configuration and what a composition root would otherwise provide.
 #[derive(Clone, Debug)]
@@ -142,6 +135,13 @@ impl Variables<'_> {
         config.webauthn = WebAuthn::from_env(self)?;
         config.passkey = Passkey::from_env(self)?;
         config.oauth_server = OAuthServer::from_env(self)?;
+        config.hooks = Hooks::from_env(self)?;
+        config.captcha = Captcha::from_env(self)?;
+        config.password.pwned = Pwned::from_env(self)?;
+        config.smtp = Smtp::from_env(self)?;
+        config.mailer.templates = templates_from_env(self, &config.site_url)?;
+        config.internal_http_timeout =
+            self.frequency("INTERNAL_HTTP_TIMEOUT", config.internal_http_timeout)?;
         self.tokens_and_passwords(&mut config)?;
         self.flows(&mut config)?;
         self.limits(&mut config)?;
@@ -207,14 +207,17 @@ impl Variables<'_> {
                 *path = value;
             }
         }
-        config.smtp.host = self.text("SMTP_HOST").unwrap_or_default();
-        config.smtp.max_frequency = self.frequency("SMTP_MAX_FREQUENCY", config.smtp.max_frequency)?;
+        mailer.notify_password_changed = self.flag("MAILER_NOTIFICATIONS_PASSWORD_CHANGED_ENABLED", false)?;
+        mailer.template_reloading = self.flag("MAILER_TEMPLATE_RELOADING_ENABLED", false)?;
         let sms = &mut config.sms;
         sms.autoconfirm = self.flag("SMS_AUTOCONFIRM", false)?;
         sms.max_frequency = self.frequency("SMS_MAX_FREQUENCY", sms.max_frequency)?;
         sms.otp_exp = non_zero(self.number("SMS_OTP_EXP", 0)?, sms.otp_exp);
         sms.otp_length = code_length(self.number("SMS_OTP_LENGTH", 0)?);
-        sms.provider = self.text("SMS_PROVIDER").unwrap_or_default();
+        sms.provider = SmsProvider::from_env(self);
+        if let Some(template) = self.text("SMS_TEMPLATE") {
+            sms.template = template;
+        }
         sms.test_otp = self.test_codes()?;
         sms.test_otp_valid_until = self
             .text("SMS_TEST_OTP_VALID_UNTIL")
@@ -410,8 +413,40 @@ mod tests {
 
     #[test]
     fn a_protection_this_build_lacks_stops_the_start() {
-        let error = read(&[("GOTRUE_SECURITY_CAPTCHA_ENABLED", "true")]).unwrap_err();
-        assert!(error.to_string().starts_with("GOTRUE_SECURITY_CAPTCHA_ENABLED is enabled"), "{error}");
+        let error = read(&[("GOTRUE_SAML_ENABLED", "true")]).unwrap_err();
+        assert!(error.to_string().starts_with("GOTRUE_SAML_ENABLED is enabled"), "{error}");
+    }
+
+    #[test]
+    fn protections_need_what_they_work_with() {
+        let captcha =
+            [("GOTRUE_SECURITY_CAPTCHA_ENABLED", "true"), ("GOTRUE_SECURITY_CAPTCHA_PROVIDER", "other")];
+        let reason = read(&captcha).unwrap_err().to_string();
+        assert_eq!(reason, "GOTRUE_SECURITY_CAPTCHA_PROVIDER: unsupported captcha provider: other");
+        let reason = read(&captcha[..1]).unwrap_err().to_string();
+        assert_eq!(reason, "GOTRUE_SECURITY_CAPTCHA_SECRET: captcha provider secret is empty");
+        let hook = [("GOTRUE_HOOK_SEND_SMS_ENABLED", "true"), ("GOTRUE_HOOK_SEND_SMS_URI", "http://x.test")];
+        assert!(read(&hook).unwrap_err().to_string().starts_with("GOTRUE_HOOK_SEND_SMS_URI: only localhost"));
+    }
+
+    #[test]
+    fn templates_come_from_the_site_or_from_elsewhere() {
+        let env = read(&[
+            ("GOTRUE_MAILER_TEMPLATES_INVITE", "/invite.html"),
+            ("GOTRUE_MAILER_TEMPLATES_RECOVERY", "https://x.test/r.html"),
+            ("GOTRUE_MAILER_SUBJECTS_MAGIC_LINK", "Hi"),
+            ("GOTRUE_SMTP_HEADERS", r#"{"X-Kind":["$messageType"]}"#),
+        ])
+        .unwrap();
+        let templates = env.config.mailer.templates;
+        let url = |kind| match templates.bodies.get(&kind) {
+            Some(mail::Source::Url(url)) => url.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(url(mail::Kind::Invite), "http://localhost:3000/invite.html");
+        assert_eq!(url(mail::Kind::Recovery), "https://x.test/r.html");
+        assert_eq!(templates.subjects[&mail::Kind::MagicLink], "Hi");
+        assert_eq!(env.config.smtp.headers["X-Kind"], ["$messageType"]);
     }
 
     #[test]

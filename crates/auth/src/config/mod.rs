@@ -7,10 +7,13 @@
 mod duration;
 mod environment;
 mod factors;
+mod guards;
 mod oauth_server;
 mod problem;
 mod providers;
 mod rate;
+mod secret;
+mod sending;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,10 +22,16 @@ pub(crate) use duration::parse_signed as parse_signed_duration;
 pub use duration::{format_go_duration, parse_go_duration};
 pub use environment::{Environment, Signing};
 pub use factors::{FactorSwitch, Mfa, Passkey, PhoneFactor, WebAuthn};
+pub use guards::{Captcha, CaptchaProvider, Hook, HookTarget, Hooks, Pwned};
 pub use oauth_server::OAuthServer;
 pub use problem::ConfigError;
 pub use providers::{OAuthProvider, Wallet, Web3};
 pub use rate::Rate;
+pub use secret::Secret;
+pub use sending::{MessageBird, SmsProvider, Smtp, TextLocal, Twilio, Vonage};
+
+/// What a text message says unless configured otherwise.
+const DEFAULT_TEXT: &str = "Your code is {{ .Code }}";
 
 /// Everything the routes read. Names follow GoTrue's groups.
 #[derive(Clone, Debug)]
@@ -59,6 +68,12 @@ pub struct Config {
     pub smtp: Smtp,
     /// Phone flows.
     pub sms: Sms,
+    /// Functions of the project's own.
+    pub hooks: Hooks,
+    /// The check that callers are human.
+    pub captcha: Captcha,
+    /// Longest call to a provider of text messages.
+    pub internal_http_timeout: Duration,
     /// Which ways of signing in exist.
     pub external: External,
     /// Second factors.
@@ -103,6 +118,8 @@ pub struct Password {
     pub bcrypt_cost: u32,
     /// Hashes computed at the same time; `None` is one per core.
     pub parallel_hashes: Option<usize>,
+    /// The check against stolen passwords.
+    pub pwned: Pwned,
 }
 
 /// Limits of sessions; `None` is unlimited.
@@ -148,6 +165,12 @@ pub struct Mailer {
     pub external_hosts: Vec<String>,
     /// Paths of links.
     pub url_paths: UrlPaths,
+    /// Subjects and bodies.
+    pub templates: mail::TemplatesConfig,
+    /// Tell people when their password was changed.
+    pub notify_password_changed: bool,
+    /// Fetch templates before they are needed.
+    pub template_reloading: bool,
 }
 
 /// Path of each kind of link, resolved against the external URL.
@@ -163,15 +186,6 @@ pub struct UrlPaths {
     pub email_change: String,
 }
 
-/// The outgoing mail server.
-#[derive(Clone, Debug)]
-pub struct Smtp {
-    /// Empty: mails are dropped silently, as the original does.
-    pub host: String,
-    /// Pause between two mails of one kind to one user.
-    pub max_frequency: Duration,
-}
-
 /// Text messages.
 #[derive(Clone, Debug)]
 pub struct Sms {
@@ -183,8 +197,10 @@ pub struct Sms {
     pub otp_exp: i64,
     /// Digits of a code, 6 to 10.
     pub otp_length: usize,
-    /// Name of the provider; empty is none.
-    pub provider: String,
+    /// Who sends them.
+    pub provider: SmsProvider,
+    /// What they say: a template in Go's syntax with `.Code`.
+    pub template: String,
     /// Numbers (without `+`) with a fixed code that is never sent.
     pub test_otp: Vec<(String, String)>,
     /// Until when the fixed codes work.
@@ -262,6 +278,9 @@ impl Default for Config {
             mailer: Mailer::default(),
             smtp: Smtp::default(),
             sms: Sms::default(),
+            hooks: Hooks::default(),
+            captcha: Captcha::default(),
+            internal_http_timeout: Duration::from_secs(10),
             external: External::default(),
             mfa: Mfa::default(),
             webauthn: WebAuthn::default(),
@@ -288,7 +307,13 @@ impl Default for Jwt {
 
 impl Default for Password {
     fn default() -> Self {
-        Self { min_length: 6, required_characters: Vec::new(), bcrypt_cost: 10, parallel_hashes: None }
+        Self {
+            min_length: 6,
+            required_characters: Vec::new(),
+            bcrypt_cost: 10,
+            parallel_hashes: None,
+            pwned: Pwned::default(),
+        }
     }
 }
 
@@ -312,6 +337,9 @@ impl Default for Mailer {
             otp_length: 6,
             external_hosts: Vec::new(),
             url_paths: UrlPaths::default(),
+            templates: mail::TemplatesConfig::default(),
+            notify_password_changed: false,
+            template_reloading: false,
         }
     }
 }
@@ -323,12 +351,6 @@ impl Default for UrlPaths {
     }
 }
 
-impl Default for Smtp {
-    fn default() -> Self {
-        Self { host: String::new(), max_frequency: Duration::from_secs(60) }
-    }
-}
-
 impl Default for Sms {
     fn default() -> Self {
         Self {
@@ -336,7 +358,8 @@ impl Default for Sms {
             max_frequency: Duration::from_secs(60),
             otp_exp: 60,
             otp_length: 6,
-            provider: String::new(),
+            provider: SmsProvider::None,
+            template: DEFAULT_TEXT.into(),
             test_otp: Vec::new(),
             test_otp_valid_until: None,
         }
@@ -407,6 +430,8 @@ impl Config {
             crate::webauthn::RelyingParty::new(&rp.rp_id, rp.display_name(), &rp.rp_origins)
                 .map_err(|reason| ConfigError::invalid("GOTRUE_WEBAUTHN_RP_ID", reason))?;
         }
+        mail::Template::parse(&self.sms.template)
+            .map_err(|error| ConfigError::invalid("GOTRUE_SMS_TEMPLATE", error.to_string()))?;
         if !(4..=31).contains(&self.password.bcrypt_cost) {
             return Err(ConfigError::invalid("bcrypt cost", "must be between 4 and 31"));
         }

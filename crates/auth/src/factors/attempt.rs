@@ -24,7 +24,7 @@ impl Attempt {
 
 /// Called after every try of an app's or a phone's code, outside of any transaction and before the answer is decided. An
 /// error from here is the answer.
-pub(crate) async fn attempted(_: &State, request: &RequestContext, attempt: Attempt) -> Result<()> {
+pub(crate) async fn attempted(state: &State, request: &RequestContext, attempt: Attempt) -> Result<()> {
     tracing::debug!(
         request_id = %request.id,
         user_id = %attempt.user_id,
@@ -33,5 +33,6 @@ pub(crate) async fn attempted(_: &State, request: &RequestContext, attempt: Atte
         valid = attempt.valid,
         "a second factor was tried"
     );
-    Ok(())
+    let Attempt { user_id, factor_id, factor_type, valid } = attempt;
+    crate::hooks::mfa_verification(state, user_id, factor_id, factor_type, valid).await
 }

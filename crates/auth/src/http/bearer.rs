@@ -132,6 +132,12 @@ impl FromRequestParts<State> for Admin {
     }
 }
 
+/// Whether a request carries an administrator's token.
+pub(crate) fn is_admin(request: &RequestContext, state: &State) -> bool {
+    let role = verify(request, state).ok().and_then(|token| token.role().map(str::to_owned));
+    role.is_some_and(|role| state.config().jwt.admin_roles.contains(&role))
+}
+
 /// The verified token of a request.
 fn verify(request: &RequestContext, state: &State) -> Result<Arc<Verified>> {
     let header = request.header("authorization");

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
@@ -14,6 +14,7 @@ use super::Form;
 use crate::State;
 use crate::config::Config;
 use crate::error::ApiVersion;
+use crate::outbox::Written;
 
 /// A request without its body.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct RequestContext {
     pub(crate) path: String,
     pub(crate) query: Form,
     pub(crate) headers: HeaderMap,
+    /// Mails that leave after the commit.
+    pub(crate) written: Mutex<Vec<Written>>,
 }
 
 impl RequestContext {
@@ -43,6 +46,7 @@ impl RequestContext {
             path: request.uri().path().to_owned(),
             query: Form::parse(request.uri().query().unwrap_or_default()),
             headers,
+            written: Mutex::default(),
         }
     }
 

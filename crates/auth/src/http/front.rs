@@ -1,7 +1,7 @@
 //! The way in and out: every request passes here before routing and every answer after it.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -34,10 +34,10 @@ const LEAVES: [&str; 13] = [
     "/sso/saml/metadata",
 ];
 
-/// Puts the surroundings around the routes.
-pub(crate) fn front(state: State, routes: Router) -> Router {
+/// Puts the surroundings around the routes, which are those of the moment at which a request comes.
+pub(crate) fn front(current: impl Fn() -> (State, Router) + Clone + Send + Sync + 'static) -> Router {
     let service = tower::service_fn(move |request: Request| {
-        let (state, routes) = (state.clone(), routes.clone());
+        let (state, routes) = current();
         async move { Ok::<_, Infallible>(serve(&state, routes, request).await) }
     });
     Router::new().fallback_service(service)
@@ -53,24 +53,38 @@ async fn serve(state: &State, routes: Router, mut request: Request) -> Response 
     adjust(&mut request);
     request.extensions_mut().insert(context.clone());
 
-    let answer = routes.oneshot(request);
+    let answer = async {
+        let Ok(answer) = routes.oneshot(request).await;
+        deliver(state, &context, answer).await
+    };
     let answer = match config.max_request_duration {
         limit if limit.is_zero() => answer.await,
         // The abandoned handler is dropped where it waits: its transaction is rolled back.
         limit => match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer,
-            Err(_) => Ok(axum::response::IntoResponse::into_response(Error::new(
+            Err(_) => axum::response::IntoResponse::into_response(Error::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 ErrorCode::RequestTimeout,
                 "Processing this request timed out, please retry after a moment.",
-            ))),
+            )),
         },
     };
-    let Ok(answer) = answer;
     let mut response = finish(answer, &context);
     cors::mark(response.headers_mut(), context.headers.contains_key(ORIGIN), &context.method);
     record(&context, &response, started);
     response
+}
+
+/// Sends the mails that a request has written. One whose handler failed has left none behind.
+async fn deliver(state: &State, context: &RequestContext, answer: Response) -> Response {
+    let written = std::mem::take(&mut *context.written.lock().unwrap_or_else(PoisonError::into_inner));
+    if written.is_empty() || answer.extensions().get::<Pending>().is_some() {
+        return answer;
+    }
+    match state.outbox().deliver(written).await {
+        Ok(()) => answer,
+        Err(error) => axum::response::IntoResponse::into_response(error),
+    }
 }
 
 /// Makes our router see the request as the original's would.

@@ -11,7 +11,7 @@ mod pagination;
 mod redirect;
 mod see;
 
-pub(crate) use bearer::{Admin, Caller, request_audience};
+pub(crate) use bearer::{Admin, Caller, is_admin, request_audience};
 pub(crate) use body::Body;
 pub(crate) use context::{Context, RequestContext};
 pub(crate) use form::{Form, escape as escape_query};

@@ -9,6 +9,8 @@ use std::thread::available_parallelism;
 use bcrypt::{BcryptError, Version};
 use tokio::sync::Semaphore;
 
+use super::foreign::Foreign;
+use super::threads::Threads;
 use crate::error::{Cause, Error, Result};
 
 /// A well-formed hash of cost 10 that no password has: what is compared when there is no user.
@@ -19,13 +21,14 @@ const NOBODY: &str = "$2a$10$7EqJtq98hPqEX7fNZaFWoOePaWxn96p36WQoeG6Lruj3vjPGga3
 pub(crate) struct Hasher {
     cost: u32,
     permits: Arc<Semaphore>,
+    threads: Threads,
 }
 
 impl Hasher {
     /// `parallel` hashes at a time; one per core if none is given.
     pub(crate) fn new(cost: u32, parallel: Option<usize>) -> Self {
         let parallel = parallel.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)).max(1);
-        Self { cost, permits: Arc::new(Semaphore::new(parallel)) }
+        Self { cost, permits: Arc::new(Semaphore::new(parallel)), threads: Threads::start(parallel) }
     }
 
     /// A new hash, with the prefix that the original writes.
@@ -37,9 +40,10 @@ impl Hasher {
 
     /// Whether a password has a hash. A hash of a kind nobody knows is an error.
     pub(crate) async fn verify(&self, password: String, hash: String) -> Result<bool> {
-        match self.run(move || bcrypt::verify(password, &hash)).await? {
-            Ok(fits) => Ok(fits),
-            Err(error) => Err(broken(error)),
+        match Foreign::parse(&hash) {
+            None => self.run(move || bcrypt::verify(password, &hash)).await?.map_err(broken),
+            Some(Ok(foreign)) => self.run(move || foreign.verify(&password)).await?.map_err(unusable),
+            Some(Err(reason)) => Err(unusable(reason)),
         }
     }
 
@@ -52,17 +56,24 @@ impl Hasher {
         let permit =
             self.permits.clone().acquire_owned().await.expect("invariant: the semaphore is never closed");
         // The permit travels with the work: a caller that goes away does not free a busy thread.
-        let task = tokio::task::spawn_blocking(move || {
+        let done = self.threads.run(move || {
             let _permit = permit;
             work()
         });
-        task.await.map_err(|error| Error::Unexpected(Cause::Other(error.into())))
+        done.await.ok_or_else(|| Error::Unexpected(Cause::Other("hashing failed".into())))
     }
 }
 
 /// Refuses a hash that an administrator brings along and that could never be verified.
 pub(crate) fn check_foreign_hash(hash: &str) -> Result<(), String> {
-    hash.parse::<bcrypt::HashParts>().map(|_| ()).map_err(|error| error.to_string())
+    match Foreign::parse(hash) {
+        Some(parsed) => parsed.map(|_| ()),
+        None => hash.parse::<bcrypt::HashParts>().map(|_| ()).map_err(|error| error.to_string()),
+    }
+}
+
+fn unusable(reason: String) -> Error {
+    Error::Unexpected(Cause::Other(reason.into()))
 }
 
 fn broken(error: BcryptError) -> Error {
@@ -108,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_hashes_must_be_bcrypt() {
+    fn foreign_hashes_must_be_of_a_known_kind() {
         assert!(check_foreign_hash(NOBODY).is_ok());
         assert!(check_foreign_hash("plain").is_err());
         assert!(check_foreign_hash("").is_err());

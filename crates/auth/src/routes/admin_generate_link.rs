@@ -10,6 +10,7 @@ use crate::account;
 use crate::audit::{self, Action, Actor, traits};
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::{Admin, Body, Context, redirect_target_or, request_audience};
 use crate::identity::{Contact, Identity};
 use crate::json::{self, Object, Timestamp, params};
@@ -86,7 +87,13 @@ pub(super) async fn post(
     let hash = random::token_hash(&params.email, &code);
     let user = match existing {
         Some(user) => Subject::Existing(Box::new(user)),
-        None => Subject::New(Box::new(new_user(&state, &params, &aud).await?)),
+        None => {
+            let user = new_user(&state, &params, &aud).await?;
+            if matches!(params.r#type.as_str(), "signup" | "invite") {
+                hooks::before_user_created(&state, &request, &user).await?;
+            }
+            Subject::New(Box::new(user))
+        }
     };
 
     let mut connection = state.database().await?;
@@ -118,7 +125,7 @@ async fn new_user(state: &State, params: &Params, aud: &str) -> Result<User> {
             if params.password.is_empty() {
                 return Err(Error::invalid("Signup requires a valid password"));
             }
-            password::check(&state.config().password, &params.password)?;
+            password::check_new(state, &params.password).await?;
             state.hasher().hash(params.password.clone()).await?
         }
         _ => String::new(),

@@ -9,6 +9,7 @@ use crate::account;
 use crate::audit::{self, Action, Actor, traits};
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::{Admin, Body, Context, request_audience};
 use crate::identity::{Contact, Identity};
 use crate::json::{self, Object, params};
@@ -32,20 +33,32 @@ pub(super) async fn post(
     let email = contact::email(&params.email)?;
     let aud = request_audience(&request, &state);
 
-    let mut connection = state.database().await?;
-    let mut transaction = connection.begin(TransactionOptions::default()).await?;
-    let db = transaction.connection();
-    let mut user = match users::by_email(db, &email, &aud).await.step("Database error finding user")? {
-        Some(user) if user.is_confirmed() => {
-            return Err(Error::unprocessable(
-                ErrorCode::EmailExists,
-                "A user with this email address has already been registered",
-            ));
-        }
-        Some(user) => user,
+    let existing = {
+        let mut db = state.database().await?;
+        users::by_email(&mut db, &email, &aud).await.step("Database error finding user")?
+    };
+    if existing.as_ref().is_some_and(User::is_confirmed) {
+        return Err(Error::unprocessable(
+            ErrorCode::EmailExists,
+            "A user with this email address has already been registered",
+        ));
+    }
+    let invited = match existing {
+        Some(user) => (user, false),
         None => {
             let mut user = User::new(&email, "", String::new(), &aud, params.data.unwrap_or_default());
             user.app_metadata = provider_metadata(&["email"]);
+            hooks::before_user_created(&state, &request, &user).await?;
+            (user, true)
+        }
+    };
+
+    let mut connection = state.database().await?;
+    let mut transaction = connection.begin(TransactionOptions::default()).await?;
+    let db = transaction.connection();
+    let mut user = match invited {
+        (user, false) => user,
+        (mut user, true) => {
             account::create(db, &state, &mut user).await?;
             let contact = Contact { email: &email, ..Contact::default() };
             let identity = Identity::of_contact(user.id, "email", contact);

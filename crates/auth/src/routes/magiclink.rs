@@ -6,6 +6,7 @@ use database::TransactionOptions;
 
 use crate::State;
 use crate::audit::{self, Action};
+use crate::captcha;
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Body, Context, request_audience};
@@ -31,6 +32,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Response> {
     state.limits().check(Limit::MagicLink, &request, state.config())?;
+    captcha::check(&state, &request, &body).await?;
     send(&state, &request, &body).await
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::magiclink;
 use crate::State;
 use crate::audit::{self, Action, traits};
+use crate::captcha;
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Body, Context, request_audience};
@@ -62,6 +63,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Response> {
     state.limits().check(Limit::Otp, &request, state.config())?;
+    captcha::check(&state, &request, &body).await?;
     let params: Params = body.read()?;
     if !params.email.is_empty() && !params.phone.is_empty() {
         return Err(Error::invalid("Only an email address or phone number should be provided"));

@@ -6,6 +6,7 @@ use database::TransactionOptions;
 
 use crate::State;
 use crate::audit::{self, Action};
+use crate::captcha;
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Body, Context, request_audience};
@@ -31,6 +32,7 @@ pub(super) async fn post(
 ) -> Result<Response> {
     let config = state.config();
     state.limits().check(Limit::Recover, &request, config)?;
+    captcha::check(&state, &request, &body).await?;
     if !config.external.email_enabled {
         return Err(Error::bad_request(ErrorCode::EmailProviderDisabled, "Email logins are disabled"));
     }

@@ -70,7 +70,7 @@ pub(super) async fn get(extract::State(state): extract::State<State>) -> Respons
         disable_signup: config.disable_signup,
         mailer_autoconfirm: config.mailer.autoconfirm,
         phone_autoconfirm: config.sms.autoconfirm,
-        sms_provider: &config.sms.provider,
+        sms_provider: config.sms.provider.name(),
         saml_enabled: false,
     })
 }

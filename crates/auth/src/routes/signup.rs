@@ -6,7 +6,9 @@ use database::TransactionOptions;
 
 use crate::State;
 use crate::account;
+use crate::captcha;
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::{Body, Context, request_audience};
 use crate::json::{self, Object, params};
 use crate::rate_limit::Limit;
@@ -33,6 +35,7 @@ pub(super) async fn post(
     request: Context,
     body: Body,
 ) -> Result<Response> {
+    captcha::check(&state, &request, &body).await?;
     let params: Params = body.read()?;
     let aud = request_audience(&request, &state);
     let config = state.config();
@@ -69,6 +72,7 @@ async fn anonymous(state: &State, request: &Context, data: Object, aud: String) 
     }
     let mut user = User::new("", "", String::new(), &aud, data);
     user.is_anonymous = true;
+    hooks::before_user_created(state, request, &user).await?;
     let tokens = create(state, request, user).await.step("Database error creating anonymous user")?;
     Ok(json::ok(&tokens))
 }

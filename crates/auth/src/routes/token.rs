@@ -5,6 +5,7 @@ use axum::response::Response;
 
 use super::{token_id_token, token_password, token_pkce, token_refresh, token_web3};
 use crate::State;
+use crate::captcha;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Body, Context};
 use crate::rate_limit::Limit;
@@ -18,6 +19,9 @@ pub(super) async fn post(
     let form = body.take_form();
     let grant_type =
         if form.has("grant_type") { form.get("grant_type") } else { request.query.get("grant_type") };
+    if !matches!(grant_type, "pkce" | "refresh_token" | "id_token") {
+        captcha::check(&state, &request, &body).await?;
+    }
     if grant_type == "web3" {
         state.limits().check(Limit::Web3, &request, state.config())?;
         return token_web3::grant(&state, &request, &body).await;

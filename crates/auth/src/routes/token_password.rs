@@ -6,6 +6,8 @@ use database::TransactionOptions;
 use crate::State;
 use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::guesses::Secret;
+use crate::hooks;
 use crate::http::{Body, RequestContext, request_audience};
 use crate::json::{self, params};
 use crate::password;
@@ -37,7 +39,14 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
         return Err(Error::unprocessable(ErrorCode::PhoneProviderDisabled, "Phone logins are disabled"));
     }
     let user = find(state, request, &params).await.step("Database error querying schema")?;
-    let user = authenticate(state, user, &params.password).await?;
+    let contact = if by_email { &params.email } else { &params.phone };
+    let whose = format!("{} {contact}", request.ip);
+    state.guesses().permit(Secret::Password, &whose)?;
+    let user = authenticate(state, user, &params.password).await.inspect_err(|error| {
+        if error.code() == Some(ErrorCode::InvalidCredentials) {
+            state.guesses().wrong(Secret::Password, &whose);
+        }
+    })?;
     if by_email && !user.is_confirmed() {
         return Err(Error::bad_request(ErrorCode::EmailNotConfirmed, "Email not confirmed"));
     }
@@ -54,7 +63,7 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     transaction.commit().await?;
 
     // A password that no longer meets the rules still signs in; the answer mentions it.
-    tokens.weak_password = Some(match password::check(&state.config().password, &params.password) {
+    tokens.weak_password = Some(match password::check_new(state, &params.password).await {
         Err(Error::WeakPassword(weak)) => Some(weak),
         _ => None,
     });
@@ -85,5 +94,7 @@ async fn authenticate(state: &State, user: Option<User>, password: &str) -> Resu
     if user.is_banned() {
         return Err(Error::bad_request(ErrorCode::UserBanned, "User is banned"));
     }
-    if state.hasher().verify(password.to_owned(), hash).await? { Ok(user) } else { Err(wrong()) }
+    let valid = state.hasher().verify(password.to_owned(), hash).await?;
+    hooks::password_verification(state, &user, valid).await?;
+    if valid { Ok(user) } else { Err(wrong()) }
 }

@@ -51,7 +51,7 @@ pub(super) async fn put(
     let aud = caller.audience(&request, &state);
     let Caller { mut user, session, .. } = caller;
     let mut params: Params = body.read()?;
-    check_form(&state, &mut params)?;
+    check_form(&state, &mut params).await?;
     check_rights(&state, &user, session.as_ref(), &params)?;
     check_taken(&state, &user, &params, &aud).await?;
     if let Some(password) = &params.password {
@@ -66,6 +66,9 @@ pub(super) async fn put(
             .await
             .step("Error during password storage")?;
         audit::record(db, &state, &request, &user, Action::UserUpdatedPassword, None).await?;
+        if config.mailer.notify_password_changed && !user.email.is_empty() {
+            one_time::send_password_changed(db, &state, &request, &user).await?;
+        }
     }
     if let Some(data) = params.data.take() {
         metadata::merge(&mut user.user_metadata, data);
@@ -84,7 +87,7 @@ pub(super) async fn put(
     Ok(json::ok(&user))
 }
 
-fn check_form(state: &State, params: &mut Params) -> Result<()> {
+async fn check_form(state: &State, params: &mut Params) -> Result<()> {
     let config = state.config();
     if !params.email.is_empty() {
         params.email = contact::email(&params.email)?;
@@ -97,7 +100,7 @@ fn check_form(state: &State, params: &mut Params) -> Result<()> {
         contact::channel(&params.channel, config)?;
     }
     match &params.password {
-        Some(password) => password::check(&config.password, password),
+        Some(password) => password::check_new(state, password).await,
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::State;
 use crate::contact;
 use crate::error::{ApiError, Cause, Error, ErrorCode, Result};
+use crate::guesses::Secret;
 use crate::http::{Body, Context, Form, GoUrl, redirect_target, request_audience, see};
 use crate::json::{self, params};
 use crate::phone;
@@ -129,6 +130,8 @@ pub(super) async fn post(
     state.limits().check(Limit::Verify, &request, state.config())?;
     let mut params: Params = body.read()?;
     let by_hash = check(&mut params)?;
+    let checked_elsewhere = !by_hash
+        && verification::check_elsewhere(&state, &params.r#type, &params.phone, &params.token).await?;
 
     let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
@@ -142,9 +145,16 @@ pub(super) async fn post(
             phone: &params.phone,
             code: &params.token,
             hash: &params.token_hash,
+            checked_elsewhere,
         };
         let aud = request_audience(&request, &state);
-        verification::by_code(db, &state, &typed, &aud).await?
+        let contact = if params.email.is_empty() { &params.phone } else { &params.email };
+        state.guesses().permit(Secret::Code, contact)?;
+        verification::by_code(db, &state, &typed, &aud).await.inspect_err(|error| {
+            if error.code() == Some(ErrorCode::OtpExpired) {
+                state.guesses().wrong(Secret::Code, contact);
+            }
+        })?
     };
     let user = verification::apply(db, &state, &request, proven, &params.token_hash, &params.phone).await?;
     let Some(user) = user else {

@@ -1,11 +1,13 @@
 //! Access tokens: their claims, in the order PyJWT and others see them.
 
+use database::Connection;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::Session;
 use crate::State;
 use crate::error::{Cause, Error, Result};
+use crate::hooks;
 use crate::json::{self, Object, Timestamp};
 use crate::user::User;
 
@@ -39,8 +41,15 @@ struct Amr<'a> {
     provider: Option<&'a str>,
 }
 
-/// A signed token for a user's session and the second at which it expires.
-pub(super) fn issue(state: &State, user: &User, session: &Session) -> Result<(String, i64)> {
+/// A signed token for a user's session and the second at which it expires. `method` is how the user proved to be who they are
+/// in this very request; a hook that rewrites the claims is told.
+pub(super) async fn issue(
+    db: &mut Connection,
+    state: &State,
+    user: &User,
+    session: &Session,
+    method: &str,
+) -> Result<(String, i64)> {
     let jwt = &state.config().jwt;
     let issued_at = Timestamp::now().unix();
     let expires_at = issued_at + jwt.exp;
@@ -61,9 +70,14 @@ pub(super) fn issue(state: &State, user: &User, session: &Session) -> Result<(St
         is_anonymous: user.is_anonymous,
         client_id: session.oauth_client_id.filter(|id| !id.is_nil()),
     };
+    let payload = if state.config().hooks.custom_access_token.enabled {
+        json::to_string(&hooks::custom_access_token(state, db, user.id, &claims, method).await?)
+    } else {
+        json::to_string(&claims)
+    };
     let token = state
         .keys()
-        .sign_payload(json::to_string(&claims).as_bytes())
+        .sign_payload(payload.as_bytes())
         .map_err(|error| Error::internal("error generating jwt token").because(Cause::Other(error.into())))?;
     Ok((token, expires_at))
 }

@@ -129,7 +129,7 @@ async fn attempt(
         Some(active) => (user, active),
         None => swap(db, state, request, user, &session, &token).await?,
     };
-    let response = TokenResponse::new(state, user, &session, successor)?;
+    let response = TokenResponse::new(db, state, user, &session, successor, "token_refresh").await?;
     store::sessions::update_refresh(db, session.id, Timestamp::now(), request.user_agent(), request.ip())
         .await?;
     transaction.commit().await?;

@@ -42,8 +42,15 @@ impl TokenResponse {
         fragment.encode()
     }
 
-    pub(super) fn new(state: &State, user: User, session: &Session, refresh_token: String) -> Result<Self> {
-        let (access_token, expires_at) = access_token::issue(state, &user, session)?;
+    pub(super) async fn new(
+        db: &mut Connection,
+        state: &State,
+        user: User,
+        session: &Session,
+        refresh_token: String,
+        method: &str,
+    ) -> Result<Self> {
+        let (access_token, expires_at) = access_token::issue(db, state, &user, session, method).await?;
         Ok(Self {
             access_token,
             token_type: "bearer",
@@ -84,7 +91,7 @@ pub(crate) async fn sign_in_with(
     grant(db, request, &mut user, &session, &refresh_token).await.step("Database error granting user")?;
     store::amr::add(db, session.id, method).await?;
     session.amr.push(MethodUsed { method: method.as_str().to_owned(), at: Timestamp::now() });
-    TokenResponse::new(state, user, &session, refresh_token)
+    TokenResponse::new(db, state, user, &session, refresh_token, method.as_str()).await
 }
 
 async fn grant(

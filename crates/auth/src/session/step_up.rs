@@ -29,5 +29,5 @@ pub(crate) async fn step_up(
     let (user, successor) = refresh::swap(db, state, request, user, &session, &token).await?;
     store::sessions::reach_aal2(db, session_id, factor_id).await?;
     session.aal = Some("aal2".into());
-    TokenResponse::new(state, user, &session, successor)
+    TokenResponse::new(db, state, user, &session, successor, method.as_str()).await
 }

@@ -11,6 +11,7 @@ pub(crate) mod identities;
 pub(crate) mod oauth_authorizations;
 pub(crate) mod oauth_clients;
 pub(crate) mod one_time_tokens;
+pub(crate) mod outbox;
 pub(crate) mod passkeys;
 pub(crate) mod refresh_tokens;
 mod rows;

@@ -52,7 +52,11 @@ impl Service {
     }
 
     pub(crate) async fn start_with(config: Config) -> Self {
-        let database = testkit::database().await;
+        Self::start_on(testkit::database().await, config).await
+    }
+
+    /// A service of its own on a database that others may use, too.
+    pub(crate) async fn start_on(database: TestDatabase, config: Config) -> Self {
         let keys = KeyRing::new(KeySet::from_secret(SECRET).unwrap());
         let pool = database.pool("supabase_auth_admin");
         let state = State::new(config, pool, keys.clone(), None).unwrap();

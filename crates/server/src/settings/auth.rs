@@ -25,7 +25,9 @@ const MAILS_WITHOUT_SERVER: &str = "360000";
 
 /// The settings of the auth service. `public_url` is the front door's address.
 pub fn settings(config: &Config, public_url: &str) -> Result<auth::Config, Error> {
-    let ours = variables(config, public_url);
+    let mut ours: BTreeMap<String, String> =
+        variables(config, public_url).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    super::auth_sending::add(config, has_mail_server(config), &mut ours);
     let federated = super::auth_federation::variables(&config.file.auth, public_url);
     let lookup = |name: &str| {
         ours.get(name).or_else(|| federated.get(name)).cloned().or_else(|| {
@@ -87,7 +89,6 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         ("GOTRUE_RATE_LIMIT_OTP", section.rate_limit.sign_in_sign_ups.to_string()),
         ("GOTRUE_RATE_LIMIT_VERIFY", section.rate_limit.token_verifications.to_string()),
         ("GOTRUE_RATE_LIMIT_SMS_SENT", section.rate_limit.sms_sent.to_string()),
-        ("GOTRUE_SECURITY_CAPTCHA_ENABLED", section.captcha.enabled.to_string()),
         ("GOTRUE_OAUTH_SERVER_ENABLED", section.oauth_server.enabled.to_string()),
         (
             "GOTRUE_OAUTH_SERVER_ALLOW_DYNAMIC_REGISTRATION",
@@ -96,13 +97,13 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
         ("GOTRUE_OAUTH_SERVER_AUTHORIZATION_PATH", section.oauth_server.authorization_url_path.clone()),
     ]);
     values.extend(super::auth_factors::variables(section));
-    let smtp = &section.email.smtp;
-    let has_server =
-        smtp.enabled.unwrap_or(true) && smtp.host.as_deref().is_some_and(|host| !host.is_empty());
-    values.insert("GOTRUE_SMTP_HOST", smtp.host.clone().filter(|_| has_server).unwrap_or_default());
     values.insert(
         "GOTRUE_RATE_LIMIT_EMAIL_SENT",
-        if has_server { section.rate_limit.email_sent.to_string() } else { MAILS_WITHOUT_SERVER.to_owned() },
+        if has_mail_server(config) {
+            section.rate_limit.email_sent.to_string()
+        } else {
+            MAILS_WITHOUT_SERVER.to_owned()
+        },
     );
     let sessions = [
         ("GOTRUE_SESSIONS_TIMEBOX", &section.sessions.timebox),
@@ -113,23 +114,18 @@ fn variables(config: &Config, public_url: &str) -> BTreeMap<&'static str, String
             values.insert(name, duration.to_string());
         }
     }
-    let hooks = [
-        ("GOTRUE_HOOK_MFA_VERIFICATION_ATTEMPT_ENABLED", &section.hook.mfa_verification_attempt),
-        ("GOTRUE_HOOK_PASSWORD_VERIFICATION_ATTEMPT_ENABLED", &section.hook.password_verification_attempt),
-        ("GOTRUE_HOOK_CUSTOM_ACCESS_TOKEN_ENABLED", &section.hook.custom_access_token),
-        ("GOTRUE_HOOK_SEND_SMS_ENABLED", &section.hook.send_sms),
-        ("GOTRUE_HOOK_SEND_EMAIL_ENABLED", &section.hook.send_email),
-        ("GOTRUE_HOOK_BEFORE_USER_CREATED_ENABLED", &section.hook.before_user_created),
-    ];
-    for (name, hook) in hooks {
-        values.insert(name, hook.enabled.to_string());
-    }
     if !section.sms.test_otp.is_empty() {
         let pairs: Vec<String> =
             section.sms.test_otp.iter().map(|(phone, code)| format!("{phone}:{code}")).collect();
         values.insert("GOTRUE_SMS_TEST_OTP", pairs.join(","));
     }
     values
+}
+
+/// Whether the project has a mail server of its own.
+pub(crate) fn has_mail_server(config: &Config) -> bool {
+    let smtp = &config.file.auth.email.smtp;
+    smtp.enabled.unwrap_or(true) && smtp.host.as_deref().is_some_and(|host| !host.is_empty())
 }
 
 /// The CLI's names for sets of characters, one of each of which a password must contain.

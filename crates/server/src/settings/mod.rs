@@ -7,6 +7,7 @@
 pub mod auth;
 mod auth_factors;
 mod auth_federation;
+mod auth_sending;
 pub mod gateway;
 pub mod realtime;
 pub mod rest;

@@ -1,0 +1,203 @@
+//! Mails: who receives which, what is in them, and what happens when they cannot be sent.
+
+use std::time::Duration;
+
+use mail::{Kind, Source};
+use serde_json::json;
+
+use crate::outside::Post;
+use crate::service::{Service, config_with_confirmation};
+
+async fn with_post() -> (Post, Service) {
+    let post = Post::open().await;
+    let mut config = post.configure(config_with_confirmation());
+    config.smtp.max_frequency = Duration::ZERO;
+    let service = Service::start_with(config).await;
+    (post, service)
+}
+
+#[tokio::test]
+async fn a_sign_up_is_confirmed_by_the_link_in_its_mail() {
+    let (post, service) = with_post().await;
+    let pending = service.sign_up("ann@x.test").await;
+    assert!(pending.get("access_token").is_none(), "{pending}");
+    let mail = post.to("ann@x.test").await;
+    assert_eq!(mail.subject(), "Confirm Your Email");
+    assert_eq!(mail.0["From"], json!({"Name": "The Team", "Address": "team@site.test"}));
+    assert_eq!(service.sql("select count(*) from _monobase.mail_outbox").await, "0");
+    let answer = service.get(&mail.link()).send().await;
+    assert_eq!(answer.status, 303);
+    assert!(answer.headers["location"].starts_with("http://localhost:3000#access_token="), "{answer:?}");
+    service.sign_in("ann@x.test").await;
+}
+
+#[tokio::test]
+async fn codes_and_links_of_every_flow_arrive() {
+    let (post, service) = with_post().await;
+    service.sign_up("ann@x.test").await;
+    let verify = async |kind: &str, address: &str, code: String| {
+        let body = json!({"type": kind, "email": address, "token": code});
+        let answer = service.post("/verify", body).send().await;
+        assert_eq!(answer.status, 200, "{kind}: {}", answer.body);
+        answer.json()
+    };
+    let code = post.to("ann@x.test").await.code();
+    let session = verify("signup", "ann@x.test", code).await;
+    let token = session["access_token"].as_str().unwrap();
+
+    for (path, kind, subject) in [
+        ("/recover", "recovery", "Reset Your Password"),
+        ("/otp", "email", "Your Magic Link"),
+        ("/magiclink", "magiclink", "Your Magic Link"),
+    ] {
+        assert_eq!(service.post(path, json!({"email": "ann@x.test"})).send().await.status, 200);
+        let mail = post.to("ann@x.test").await;
+        assert_eq!(mail.subject(), subject);
+        verify(kind, "ann@x.test", mail.code()).await;
+    }
+
+    assert_eq!(service.get("/reauthenticate").bearer(token).send().await.status, 200);
+    let mail = post.to("ann@x.test").await;
+    assert_eq!((mail.subject(), mail.code().len()), ("Confirm reauthentication", 6));
+
+    let invited =
+        service.post("/invite", json!({"email": "bob@x.test"})).bearer(service.admin()).send().await;
+    assert_eq!(invited.status, 200);
+    let mail = post.to("bob@x.test").await;
+    assert_eq!(mail.subject(), "You have been invited");
+    assert_eq!(service.get(&mail.link()).send().await.status, 303);
+
+    let changed = service.put("/user", json!({"email": "new@x.test"})).bearer(token).send().await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let (old, new) = (post.to("ann@x.test").await, post.to("new@x.test").await);
+    assert_eq!((old.subject(), new.subject()), ("Confirm Email Change", "Confirm Email Change"));
+    assert!(new.html().contains("from ann@x.test to new@x.test"), "{}", new.html());
+    assert_eq!(verify("email_change", "ann@x.test", old.code()).await["code"], "200");
+    assert_eq!(verify("email_change", "new@x.test", new.code()).await["user"]["email"], "new@x.test");
+}
+
+#[tokio::test]
+async fn projects_have_their_own_templates_subjects_and_headers() {
+    let post = Post::open().await;
+    let mut config = post.configure(config_with_confirmation());
+    let templates = &mut config.mailer.templates;
+    templates.subjects.insert(Kind::Confirmation, "Hi {{ .Data.name }} & welcome".into());
+    let body = "<!-- x --><a href=\"{{ .SiteURL }}/go?token_hash={{ .TokenHash }}&next={{ .RedirectTo }}\">{{ .Data.name }}</a>";
+    templates.bodies.insert(Kind::Confirmation, Source::Text(body.into()));
+    config.smtp.headers.insert("X-Kind".into(), vec!["auth-$messageType".into()]);
+    let service = Service::start_with(config).await;
+    let body = json!({"email": "ann@x.test", "password": "secret1", "data": {"name": "<Ann>"}});
+    let answer = service.post("/signup?redirect_to=http://localhost:3000/a?b=1", body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let mail = post.to("ann@x.test").await;
+    // Subjects are escaped like HTML, as in the original.
+    assert_eq!(mail.subject(), "Hi &lt;Ann&gt; & welcome");
+    assert_eq!(mail.1["X-Kind"], json!(["auth-confirmation"]));
+    let hash = service.sql("select confirmation_token from auth.users").await;
+    assert_eq!(
+        mail.html().trim_end(),
+        format!(
+            "<a href=\"http://localhost:3000/go?token_hash={hash}&next=http%3a%2f%2flocalhost%3a3000%2fa%3fb%3d1\">&lt;Ann&gt;</a>"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_fit_fails_the_request_and_leaves_nothing() {
+    let post = Post::open().await;
+    let mut config = post.configure(config_with_confirmation());
+    config
+        .mailer
+        .templates
+        .bodies
+        .insert(Kind::Confirmation, Source::Text("{{ index .Data.list 7 }}".into()));
+    let service = Service::start_with(config).await;
+    let body = json!({"email": "ann@x.test", "password": "secret1"});
+    let answer = service.post("/signup", body).newer().send().await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (500, r#"{"code":"unexpected_failure","message":"Error sending confirmation email"}"#)
+    );
+    assert_eq!(service.sql("select count(*) from auth.users").await, "0");
+}
+
+#[tokio::test]
+async fn an_unreachable_mail_server_is_a_500_and_the_mail_is_sent_when_it_is_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut config = config_with_confirmation();
+    config.smtp.host = "127.0.0.1".into();
+    config.smtp.port = port;
+    config.smtp.admin_email = "team@site.test".into();
+    let database = testkit::database().await;
+    let keys = tokens::KeyRing::new(tokens::KeySet::from_secret(crate::service::SECRET).unwrap());
+    let service = Service::start_on(database, config.clone()).await;
+    let body = json!({"email": "ann@x.test", "password": "secret1"});
+    let answer = service.post("/signup", body.clone()).newer().send().await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (500, r#"{"code":"unexpected_failure","message":"Error sending confirmation email"}"#)
+    );
+    assert_eq!(service.sql("select attempts from _monobase.mail_outbox").await, "1");
+    // Another mail within the pause is refused, as ever.
+    assert_eq!(service.post("/signup", body).send().await.status, 429);
+
+    let post = Post::on(tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap(), port);
+    service.sql("update _monobase.mail_outbox set due_at = now()").await;
+    // Another process on the same database takes the mail up.
+    let other =
+        auth::Service::start(config, service.database.pool("supabase_auth_admin"), keys, None).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while post.count().await == 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await
+    .unwrap();
+    other.stop().await;
+    let mail = post.to("ann@x.test").await;
+    assert_eq!(service.sql("select count(*) from _monobase.mail_outbox").await, "0");
+    assert_eq!(service.get(&mail.link()).send().await.status, 303);
+}
+
+#[tokio::test]
+async fn a_newer_mail_replaces_one_that_still_waits() {
+    let mut config = config_with_confirmation();
+    config.smtp.host = "127.0.0.1".into();
+    config.smtp.port = 1;
+    config.smtp.admin_email = "team@site.test".into();
+    config.smtp.max_frequency = Duration::ZERO;
+    let service = Service::start_with(config).await;
+    for _ in 0..2 {
+        let body = json!({"email": "ann@x.test", "password": "secret1"});
+        assert_eq!(service.post("/signup", body).send().await.status, 500);
+    }
+    assert_eq!(service.sql("select count(*) from _monobase.mail_outbox").await, "1");
+    let hash = service.sql("select confirmation_token from auth.users").await;
+    assert!(service.sql("select letter ->> 'html' from _monobase.mail_outbox").await.contains(&hash));
+}
+
+#[tokio::test]
+async fn a_changed_password_is_told() {
+    let post = Post::open().await;
+    let mut config = post.configure(crate::service::config());
+    config.mailer.notify_password_changed = true;
+    let service = Service::start_with(config).await;
+    let session = service.sign_up("ann@x.test").await;
+    let token = session["access_token"].as_str().unwrap();
+    let answer = service.put("/user", json!({"password": "another1"})).bearer(token).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let mail = post.to("ann@x.test").await;
+    assert_eq!(mail.subject(), "Your password has been changed");
+    assert!(mail.html().contains("ann@x.test"));
+}
+
+#[tokio::test]
+async fn nobody_else_reads_the_outbox() {
+    let (_post, service) = with_post().await;
+    for role in ["anon", "authenticated", "service_role", "authenticator"] {
+        let sql = format!("select has_table_privilege('{role}', '_monobase.mail_outbox', 'select')::text");
+        assert_eq!(service.sql(&sql).await, "false", "{role}");
+    }
+}
