@@ -189,7 +189,8 @@ impl RowStream {
                 Step::Nothing | Step::Begin(_) | Step::Complete(..) => {}
                 Step::End(Ok(())) => {
                     // The caller's last statement stands for all of them.
-                    if let Some(slot) = self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
+                    if let Some(slot) =
+                        self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
                         && let Some(entry) = connection.cache.get(slot)
                     {
                         entry.pace.note(self.began.elapsed());

@@ -11,7 +11,10 @@ use support::Cluster;
 
 fn pool(cluster: &Cluster, max_size: usize) -> Pool {
     let (acquire_timeout, drain_timeout) = (Duration::from_secs(60), Duration::from_secs(60));
-    Pool::new(cluster.config(), PoolConfig { max_size, acquire_timeout, drain_timeout, ..PoolConfig::default() })
+    Pool::new(
+        cluster.config(),
+        PoolConfig { max_size, acquire_timeout, drain_timeout, ..PoolConfig::default() },
+    )
 }
 
 /// The first value of a read, whole or in pieces.
