@@ -16,6 +16,15 @@ pub(crate) fn cpu_micros(pid: u32) -> Result<u64> {
     Ok(ticks * 1_000_000 / 100)
 }
 
+/// The same of all processes below one: those that have ended are not counted.
+pub(crate) fn cpu_micros_below(root: u32) -> Result<u64> {
+    let mut total = 0;
+    for pid in descendants(root)?.into_iter().filter(|pid| *pid != root) {
+        total += cpu_micros(pid).unwrap_or(0);
+    }
+    Ok(total)
+}
+
 /// Resident memory of one process, in KiB.
 pub(crate) fn rss_kib(pid: u32) -> Result<u64> {
     field_kib(&format!("/proc/{pid}/status"), "VmRSS:")

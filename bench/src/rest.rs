@@ -16,7 +16,7 @@ use crate::Arguments;
 use crate::backend::{Backend, free_port};
 use crate::load::{self, Http};
 use crate::pgbench::{Script, Target};
-use crate::process::cpu_micros;
+use crate::process::{cpu_micros, cpu_micros_below};
 use crate::record::{Recorded, Recorder};
 use crate::table::{head, line, median, note};
 
@@ -112,15 +112,18 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let mut limit = Vec::new();
     let mut ours = vec![Vec::new(); CONNECTIONS.len()];
     let mut cpu = vec![Vec::new(); CONNECTIONS.len()];
+    let mut below = vec![Vec::new(); CONNECTIONS.len()];
     let mut tails = vec![Vec::new(); CONNECTIONS.len()];
     let mut middles = vec![Vec::new(); CONNECTIONS.len()];
     for _ in 0..arguments.runs {
         limit.push(script.best(&arguments.pgbench, &target, arguments.seconds)?);
         for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-            let before = cpu_micros(backend.pid())?;
+            let before = (cpu_micros(backend.pid())?, cpu_micros_below(backend.pid())?);
             let outcome =
                 load::run(backend.address, connections, duration, application.request_bytes()).await?;
-            cpu[index].push((cpu_micros(backend.pid())? - before) as f64 / outcome.requests as f64);
+            let share = |micros: u64| micros as f64 / outcome.requests as f64;
+            cpu[index].push(share(cpu_micros(backend.pid())? - before.0));
+            below[index].push(share(cpu_micros_below(backend.pid())? - before.1));
             ours[index].push(outcome.per_second);
             tails[index].push(outcome.p99.as_secs_f64() * 1e3);
             middles[index].push(outcome.p50.as_secs_f64() * 1e3);
@@ -136,6 +139,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
             ">= 0.5",
         );
         note("  server CPU per request", median(&cpu[index]), "µs");
+        note("  PostgreSQL CPU per request", median(&below[index]), "µs");
         note("  p50", median(&middles[index]), "ms");
         note("  p99", median(&tails[index]), "ms");
     }
