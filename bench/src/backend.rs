@@ -42,6 +42,7 @@ impl Backend {
         let mut child = Command::new(binary)
             .args(["start", "--port", &port.to_string()])
             .env("SUPABASE_DB_PORT", database_port.to_string())
+            .env("SUPABASE_LOCAL_SMTP_PORT", (port + 2).to_string())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

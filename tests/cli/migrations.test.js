@@ -132,6 +132,7 @@ test('a project that the command line made starts as it is', async () => {
     const config = made
       .replace(/^port = 54321$/m, `port = ${fresh.apiPort}`)
       .replace(/^port = 54322$/m, `port = ${fresh.dbPort}`)
+      .replace(/^port = 54324$/m, `port = ${fresh.mailPort}`)
     assert.notEqual(config, made)
     await fresh.write({ 'config.toml': config })
     await fresh.monobase('start', '--detach')

@@ -81,6 +81,9 @@ pub(crate) fn source(segments: &[&str], base_url: &str) -> Result<(String, Optio
     let decoded = decoded
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| Error::invalid_url(format!("Invalid url encoding: {encoded}")))?;
+    if decoded.is_empty() {
+        return Err(Error::invalid_url("Image URL is empty"));
+    }
     let whole = if decoded.starts_with(base_url) { decoded } else { format!("{base_url}{decoded}") };
     Ok((whole, format.map(str::to_owned)))
 }

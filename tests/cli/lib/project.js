@@ -15,7 +15,7 @@ const cli = fileURLToPath(new URL('../node_modules/supabase/dist/supabase.js', i
 export async function createProject(files = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'monobase-cli-'))
   const home = await mkdtemp(join(tmpdir(), 'monobase-cli-home-'))
-  const [apiPort, dbPort] = await freePorts(2)
+  const [apiPort, dbPort, mailPort] = await freePorts(3)
   // Nothing of the caller's: no project's variables, and no programs but Node.js (no docker, psql, deno).
   const env = {
     HOME: home,
@@ -28,6 +28,7 @@ export async function createProject(files = {}) {
     folder,
     apiPort,
     dbPort,
+    mailPort,
     url: `postgresql://postgres:postgres@127.0.0.1:${dbPort}/postgres`,
     /** Runs `supabase ARGS…`; resolves with code, stdout and stderr, however it ends. */
     supabase: (...args) => run(process.execPath, [cli, '--agent', 'no', ...args], { cwd: folder, env }),
@@ -64,7 +65,7 @@ export async function createProject(files = {}) {
     },
   }
   await project.write({
-    'config.toml': `project_id = "cli"\n\n[api]\nport = ${apiPort}\n\n[db]\nport = ${dbPort}\n`,
+    'config.toml': `project_id = "cli"\n\n[api]\nport = ${apiPort}\n\n[db]\nport = ${dbPort}\n\n[local_smtp]\nport = ${mailPort}\n`,
     ...files,
   })
   return project

@@ -35,7 +35,8 @@ impl Local {
                 _ => {}
             }
         }
-        self.root.join(inside)
+        // To join nothing would add a slash.
+        if inside.as_os_str().is_empty() { self.root.clone() } else { self.root.join(inside) }
     }
 
     pub(super) async fn ask(&self, address: &str, asked: &HeaderMap) -> Result<Answer, Error> {
