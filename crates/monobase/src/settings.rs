@@ -74,40 +74,21 @@ pub(crate) fn start_logging(quiet: bool, verbose: u8, config: Option<&Config>) -
     Ok(telemetry::log::init(format, &filter)?)
 }
 
-/// Whose the cores of this machine are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cores {
-    /// Half of them are PostgreSQL's, which runs beside us: threads that hand work to each other there only take turns with it.
-    Shared,
-    /// All ours.
-    Ours,
-}
-
-impl Cores {
-    pub(crate) fn of(config: &Config) -> Self {
-        if config.database == config::DatabaseLocation::Embedded { Cores::Shared } else { Cores::Ours }
-    }
-}
-
-/// How many threads serve requests: `MONOBASE_THREADS`, or as many as the cores that are ours.
-fn threads(cores: Cores) -> Result<usize, Failure> {
+/// How many threads serve requests: `MONOBASE_THREADS`, or as many as there are cores.
+fn threads() -> Result<usize, Failure> {
     if let Ok(given) = env::var("MONOBASE_THREADS") {
         return match given.parse() {
             Ok(count @ 1..=1024) => Ok(count),
             _ => Err(Failure::new("MONOBASE_THREADS must be a number from 1 to 1024")),
         };
     }
-    let all = std::thread::available_parallelism().map_or(2, usize::from);
-    Ok(if cores == Cores::Shared { all.div_ceil(2) } else { all.max(2) })
+    Ok(std::thread::available_parallelism().map_or(2, usize::from).max(2))
 }
 
 /// Runs a future on a runtime of its own.
-pub(crate) fn block_on<T>(
-    cores: Cores,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads(cores)?)
+        .worker_threads(threads()?)
         // Hashing and files; each thread costs memory once it was needed.
         .max_blocking_threads(32)
         .thread_keep_alive(std::time::Duration::from_secs(5))

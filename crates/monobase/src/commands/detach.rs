@@ -95,15 +95,11 @@ pub(crate) fn as_child(global: &Global, config: Config) -> Result<(), Failure> {
     config.check_start()?;
     // `--quiet` was for the terminal; this log is a file.
     settings::start_logging(false, global.verbose, Some(&config))?;
-    let cores = settings::Cores::of(&config);
-    settings::block_on(
-        cores,
-        super::start::run_reporting(config, |message| {
-            let Ok(mut line) = serde_json::to_vec(message) else { return };
-            line.push(b'\n');
-            // The parent may have been interrupted; the server was asked for all the same.
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(&line).and_then(|()| out.flush());
-        }),
-    )
+    settings::block_on(super::start::run_reporting(config, |message| {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        // The parent may have been interrupted; the server was asked for all the same.
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }))
 }

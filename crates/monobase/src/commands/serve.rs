@@ -11,7 +11,5 @@ pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Fai
     let service: Service =
         arguments.service.parse().map_err(|error| Failure::from(error).code(Code::Usage))?;
     settings::start_logging(global.quiet, global.verbose, None)?;
-    settings::block_on(settings::Cores::Ours, async {
-        Ok(server::serve(service, ServeOptions::default()).await?)
-    })
+    settings::block_on(async { Ok(server::serve(service, ServeOptions::default()).await?) })
 }

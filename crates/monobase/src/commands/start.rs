@@ -8,7 +8,6 @@ use crate::cli::{Global, StartArguments};
 use crate::commands::detach::{self, Message};
 use crate::failure::Failure;
 use crate::progress::Steps;
-use crate::settings::Cores;
 use crate::{output, settings, terminal};
 
 pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Failure> {
@@ -49,8 +48,7 @@ pub(crate) fn run(global: &Global, arguments: &StartArguments) -> Result<(), Fai
     }
     settings::start_logging(global.quiet, global.verbose, Some(&config))?;
     let steps = Steps::new(global.quiet);
-    let cores = Cores::of(&config);
-    settings::block_on(cores, async {
+    settings::block_on(async {
         let shown = steps.clone();
         let progress = Progress::new(move |step| shown.begin(&step.to_string()));
         let started = server::start(StartOptions { config, progress }).await;
