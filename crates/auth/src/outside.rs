@@ -7,7 +7,5 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A client. Callers limit each call.
 pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // One provider for the whole process; somebody may have chosen it already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder().connect_timeout(CONNECT).pool_idle_timeout(Duration::from_secs(30)).build()
+    outgoing::builder().connect_timeout(CONNECT).pool_idle_timeout(Duration::from_secs(30)).build()
 }

@@ -57,7 +57,7 @@ struct Discovery {
 pub(crate) async fn keep(ring: KeyRing, addresses: Vec<String>) {
     // Somebody else in this process may have chosen the provider already: it is the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = match reqwest::Client::builder().timeout(PATIENCE).build() {
+    let client = match ::outgoing::builder().timeout(PATIENCE).build() {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "the keys of trusted issuers cannot be fetched");

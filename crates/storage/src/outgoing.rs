@@ -4,7 +4,5 @@ use std::time::Duration;
 
 /// A client for webhooks and caches. TLS is by the one provider of this program, whoever sets it up first.
 pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    // An error means that it is set up already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder().timeout(timeout).build()
+    ::outgoing::builder().timeout(timeout).build()
 }

@@ -34,9 +34,7 @@ impl Answer {
 impl Outgoing {
     /// A client that gives up after so long.
     pub(crate) fn new(timeout: Duration) -> Self {
-        // Somebody else in this process may have chosen the provider already: it is the same one.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::builder()
+        let client = ::outgoing::builder()
             .timeout(timeout)
             .redirect(redirect::Policy::limited(5))
             .user_agent(concat!("monobase/", env!("CARGO_PKG_VERSION")))

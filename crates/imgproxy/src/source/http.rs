@@ -30,7 +30,7 @@ impl Http {
                 attempt.follow()
             }
         });
-        let client = Client::builder()
+        let client = outgoing::builder()
             .user_agent(config.user_agent.as_str())
             .redirect(redirects)
             .dns_resolver(Guarded(addresses))
