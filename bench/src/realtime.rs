@@ -22,6 +22,8 @@ use crate::table::{head, line, median, note};
 const SOCKETS: usize = 2_000;
 /// Sockets that do nothing.
 const IDLE: usize = 10_000;
+/// How often a socket says that it is there; one that is silent for a minute is closed.
+const BEAT: Duration = Duration::from_secs(20);
 /// Messages under way at a time.
 const WINDOW: u64 = 16;
 const TOPIC: &str = "realtime:bench";
@@ -54,11 +56,17 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
 
     let before = rss_kib(backend.pid())? as f64 / 1024.0;
     let mut idle = Vec::with_capacity(IDLE);
+    let mut beaten = Instant::now();
     for _ in 0..IDLE {
         let mut socket = Socket::connect(backend.address, &path).await?;
         socket.join(TOPIC).await?;
         idle.push(socket);
+        if beaten.elapsed() > BEAT {
+            beat(&mut idle).await?;
+            beaten = Instant::now();
+        }
     }
+    beat(&mut idle).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     note(
         &format!("RSS with {IDLE} idle sockets (target < 250 MB)"),
@@ -68,6 +76,15 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     note("RSS before them", before, "MiB");
     drop(idle);
     backend.stop()
+}
+
+/// Says for each socket that it is there, and reads the answer.
+async fn beat(sockets: &mut [Socket]) -> Result<()> {
+    for socket in sockets {
+        Socket::send(&mut socket.0, r#"[null,"2","phoenix","heartbeat",{}]"#).await?;
+        socket.answer().await?;
+    }
+    Ok(())
 }
 
 /// A websocket that costs little: frames are written by hand, and what comes is only counted.
@@ -113,10 +130,15 @@ impl Socket {
     async fn join(&mut self, topic: &str) -> Result<()> {
         let config = r#"{"config":{"presence":{"enabled":false}}}"#;
         Self::send(&mut self.0, &format!(r#"["1","1","{topic}","phx_join",{config}]"#)).await?;
+        self.answer().await
+    }
+
+    /// Reads an answer.
+    async fn answer(&mut self) -> Result<()> {
         let mut answer = Vec::new();
         while !answer.ends_with(b"]") {
             if self.0.read_buf(&mut answer).await? == 0 {
-                bail!("the socket ended while it joined");
+                bail!("the socket ended instead of an answer");
             }
         }
         Ok(())

@@ -24,6 +24,9 @@ const SUBSCRIBERS: usize = 200;
 /// Users of the one with.
 const USERS: usize = 1000;
 
+/// How often a client says that it is there; one that is silent for a minute is closed.
+const BEAT: Duration = Duration::from_secs(20);
+
 /// Rows on their way: when each was sent, by its number.
 type Sent = Arc<Mutex<HashMap<u64, Instant>>>;
 
@@ -243,7 +246,19 @@ async fn listen(
         }
     }
     Ok(tokio::spawn(async move {
-        while let Ok(message) = next(&mut socket).await {
+        let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
+        loop {
+            let message = tokio::select! {
+                message = next(&mut socket) => message,
+                _ = beats.tick() => {
+                    let beat = json!([null, "2", "phoenix", "heartbeat", {}]);
+                    if socket.send(Message::text(beat.to_string())).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let Ok(message) = message else { return };
             if message[3] != "postgres_changes" {
                 continue;
             }
