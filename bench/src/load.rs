@@ -1,9 +1,11 @@
 //! A load generator that costs little: fixed request bytes over kept-alive connections, one request in flight on each.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,64 +38,37 @@ impl Http {
 
     /// Sends one request and reads its whole answer.
     pub(crate) async fn request(&mut self, request: &[u8]) -> Result<Answer> {
-        self.stream.write_all(request).await?;
-        self.buffer.clear();
-        let head = loop {
-            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                break end + 4;
-            }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                bail!("the connection was closed before an answer");
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head]).context("a head in UTF-8")?.to_owned();
-        let status = text.get(9..12).context("a status line")?.parse()?;
-        let header = |name: &str| {
-            text.lines().find_map(|line| {
-                let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-            })
-        };
-        if let Some(length) = header("content-length") {
-            let end = head + length.parse::<usize>()?;
-            while self.buffer.len() < end {
-                if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                    bail!("the connection was closed within a body");
-                }
-            }
-            return Ok(Answer { status, body: self.buffer[head..end].to_vec() });
-        }
-        if header("transfer-encoding").is_some() {
-            while !self.buffer.ends_with(b"0\r\n\r\n") {
-                if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                    bail!("the connection was closed within a chunked body");
-                }
-            }
-        }
-        Ok(Answer { status, body: self.buffer[head..].to_vec() })
+        let Round { status, body } = self.round(request).await?;
+        Ok(Answer { status, body: self.buffer[body].to_vec() })
     }
-}
 
-impl Http {
+    /// Sends one request and reads its whole answer into the buffer.
+    async fn round(&mut self, request: &[u8]) -> Result<Round> {
+        let head = self.head(request).await?;
+        let (status, begin) = (head.status, head.end);
+        if let Some(length) = head.length {
+            let end = begin + length;
+            while self.buffer.len() < end {
+                self.read().await?;
+            }
+            return Ok(Round { status, body: begin..end });
+        }
+        if head.chunked {
+            while !self.buffer.ends_with(b"0\r\n\r\n") {
+                self.read().await?;
+            }
+        }
+        Ok(Round { status, body: begin..self.buffer.len() })
+    }
+
     /// Sends one request, drops the body of its answer while it arrives, and returns its length.
     pub(crate) async fn swallow(&mut self, request: &[u8]) -> Result<usize> {
-        self.stream.write_all(request).await?;
-        self.buffer.clear();
-        let head = loop {
-            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                break end + 4;
-            }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                bail!("the connection was closed before an answer");
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head]).context("a head in UTF-8")?;
-        if text.get(9..12) != Some("200") {
-            bail!("{text}");
+        let head = self.head(request).await?;
+        if head.status != 200 {
+            bail!("{}", String::from_utf8_lossy(&self.buffer));
         }
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.context("a length")?.parse()?;
-        let mut left = length - (self.buffer.len() - head);
+        let length = head.length.context("a length")?;
+        let mut left = length - (self.buffer.len() - head.end);
         let mut piece = vec![0; 1 << 18];
         while left > 0 {
             match self.stream.read(&mut piece).await? {
@@ -103,17 +78,77 @@ impl Http {
         }
         Ok(length)
     }
+
+    /// Sends one request and reads until the head of its answer is complete.
+    async fn head(&mut self, request: &[u8]) -> Result<Head> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            self.read().await?;
+            if let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") {
+                return Head::parse(&self.buffer[..end + 2]);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => bail!("the connection was closed within an answer"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an answer's head says.
+struct Head {
+    status: u16,
+    length: Option<usize>,
+    chunked: bool,
+    /// Where the body begins.
+    end: usize,
+}
+
+/// An answer in the buffer.
+struct Round {
+    status: u16,
+    body: Range<usize>,
+}
+
+impl Head {
+    /// A head whose last line ends with a line feed.
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let status = bytes.get(9..12).context("a status line")?;
+        let status = std::str::from_utf8(status)?.parse()?;
+        let mut head = Self { status, length: None, chunked: false, end: bytes.len() + 2 };
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let line = &bytes[begin..end];
+            begin = end + 1;
+            if let Some(value) = field(line, b"content-length:") {
+                head.length = Some(std::str::from_utf8(value)?.trim().parse()?);
+            } else if field(line, b"transfer-encoding:").is_some() {
+                head.chunked = true;
+            }
+        }
+        Ok(head)
+    }
+}
+
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then_some(value)
 }
 
 /// Sends `request(n)` over `connections` connections for `duration`; every answer must be a success.
-pub(crate) async fn run<F>(
+pub(crate) async fn run<F, B>(
     address: SocketAddr,
     connections: usize,
     duration: Duration,
     request: F,
 ) -> Result<Outcome>
 where
-    F: Fn(usize) -> Vec<u8> + Clone + 'static,
+    F: Fn(usize) -> B + Clone + 'static,
+    B: AsRef<[u8]>,
 {
     let began = Instant::now();
     let until = began + duration;
@@ -130,9 +165,10 @@ where
                         while Instant::now() < until {
                             let bytes = request(turn);
                             let sent = Instant::now();
-                            let answer = http.request(&bytes).await?;
+                            let answer = http.round(bytes.as_ref()).await?;
                             if answer.status >= 300 {
-                                bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                                let body = String::from_utf8_lossy(&http.buffer[answer.body]);
+                                bail!("status {}: {body}", answer.status);
                             }
                             latencies.push(sent.elapsed());
                             turn += connections;
@@ -161,8 +197,4 @@ where
         p50: at(0.5),
         p99: at(0.99),
     })
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }

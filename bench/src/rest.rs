@@ -7,6 +7,7 @@ pub(crate) mod plan;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -89,9 +90,9 @@ impl Application {
     }
 
     /// The n-th request: keys are visited in a scattered order.
-    pub(crate) fn request_bytes(&self) -> impl Fn(usize) -> Vec<u8> + Clone + 'static {
-        let all: std::rc::Rc<Vec<Vec<u8>>> =
-            std::rc::Rc::new((0..1024_u32).map(|n| self.bytes("/rest/v1", n * 7919 % KEYS + 1)).collect());
+    pub(crate) fn request_bytes(&self) -> impl Fn(usize) -> Rc<[u8]> + Clone + 'static {
+        let all: Rc<[Rc<[u8]>]> =
+            (0..1024_u32).map(|n| self.bytes("/rest/v1", n * 7919 % KEYS + 1).into()).collect();
         move |n| all[n % all.len()].clone()
     }
 }

@@ -4,7 +4,7 @@
 pub type Path = Vec<String>;
 
 /// A column, or a place inside a JSON column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Field {
     /// The column.
     pub name: String,
@@ -97,7 +97,7 @@ pub enum SelectItem {
 }
 
 /// `alias:field::cast.aggregate()::cast`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelectField {
     /// The column; `*` for all of them.
     pub field: Field,

@@ -7,6 +7,30 @@ use super::ast::{
 use super::grammar::{delimiter, field, identifier, lexeme, name, quoted};
 use super::scan::{Failed, Scan, Scanned};
 
+const SIMPLE: [(&str, &str, SimpleOperator); 9] = [
+    ("neq", "\"neq\"", SimpleOperator::NotEqual),
+    ("cs", "\"cs\"", SimpleOperator::Contains),
+    ("cd", "\"cd\"", SimpleOperator::Contained),
+    ("ov", "\"ov\"", SimpleOperator::Overlap),
+    ("sl", "\"sl\"", SimpleOperator::StrictlyLeft),
+    ("sr", "\"sr\"", SimpleOperator::StrictlyRight),
+    ("nxr", "\"nxr\"", SimpleOperator::NotExtendsRight),
+    ("nxl", "\"nxl\"", SimpleOperator::NotExtendsLeft),
+    ("adj", "\"adj\"", SimpleOperator::Adjacent),
+];
+
+const QUANTIFIED: [(&str, &str, QuantOperator); 9] = [
+    ("eq", "\"eq\"", QuantOperator::Equal),
+    ("gte", "\"gte\"", QuantOperator::GreaterEqual),
+    ("gt", "\"gt\"", QuantOperator::Greater),
+    ("lte", "\"lte\"", QuantOperator::LessEqual),
+    ("lt", "\"lt\"", QuantOperator::Less),
+    ("like", "\"like\"", QuantOperator::Like),
+    ("ilike", "\"ilike\"", QuantOperator::ILike),
+    ("match", "\"match\"", QuantOperator::Match),
+    ("imatch", "\"imatch\"", QuantOperator::IMatch),
+];
+
 /// How the value at the end of a condition is read.
 type Value = for<'a> fn(&mut Scan<'a>) -> Scanned<String>;
 
@@ -22,7 +46,22 @@ pub(super) fn condition(scan: &mut Scan<'_>, value: Value) -> Scanned<Condition>
     Ok(Condition { negated, operation })
 }
 
+/// `operator.value` for an operator that stands alone. Loud scans never go this way.
+fn swift(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
+    let Some(word) = scan.swift_word(|next| next == Some(b'.')) else { return scan.refuse() };
+    if let Some((.., operator)) = QUANTIFIED.iter().find(|(name, ..)| *name == word) {
+        delimiter(scan)?;
+        return Ok(Operation::Quant(*operator, None, value(scan)?));
+    }
+    let Some((.., operator)) = SIMPLE.iter().find(|(name, ..)| *name == word) else { return scan.refuse() };
+    delimiter(scan)?;
+    Ok(Operation::Simple(*operator, value(scan)?))
+}
+
 fn operation(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
+    if let Ok(operation) = scan.attempt(|s| swift(s, value)) {
+        return Ok(operation);
+    }
     if scan.attempt(|s| s.word("in", "\"in\"").and_then(|()| delimiter(s))).is_ok() {
         return list(scan).map(Operation::In);
     }
@@ -74,39 +113,13 @@ fn full_text(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
 }
 
 fn simple(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
-    let operator = choose(
-        scan,
-        &[
-            ("neq", "\"neq\"", SimpleOperator::NotEqual),
-            ("cs", "\"cs\"", SimpleOperator::Contains),
-            ("cd", "\"cd\"", SimpleOperator::Contained),
-            ("ov", "\"ov\"", SimpleOperator::Overlap),
-            ("sl", "\"sl\"", SimpleOperator::StrictlyLeft),
-            ("sr", "\"sr\"", SimpleOperator::StrictlyRight),
-            ("nxr", "\"nxr\"", SimpleOperator::NotExtendsRight),
-            ("nxl", "\"nxl\"", SimpleOperator::NotExtendsLeft),
-            ("adj", "\"adj\"", SimpleOperator::Adjacent),
-        ],
-    )?;
+    let operator = choose(scan, &SIMPLE)?;
     delimiter(scan)?;
     Ok(Operation::Simple(operator, value(scan)?))
 }
 
 fn quantified(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
-    let operator = choose(
-        scan,
-        &[
-            ("eq", "\"eq\"", QuantOperator::Equal),
-            ("gte", "\"gte\"", QuantOperator::GreaterEqual),
-            ("gt", "\"gt\"", QuantOperator::Greater),
-            ("lte", "\"lte\"", QuantOperator::LessEqual),
-            ("lt", "\"lt\"", QuantOperator::Less),
-            ("like", "\"like\"", QuantOperator::Like),
-            ("ilike", "\"ilike\"", QuantOperator::ILike),
-            ("match", "\"match\"", QuantOperator::Match),
-            ("imatch", "\"imatch\"", QuantOperator::IMatch),
-        ],
-    )?;
+    let operator = choose(scan, &QUANTIFIED)?;
     let quantifier = scan
         .attempt(|s| {
             s.character('(', "\"(\"")?;

@@ -128,6 +128,9 @@ pub(super) fn delimiter(scan: &mut Scan<'_>) -> Scanned<()> {
 
 /// A key of the query string: embeds, then the field.
 pub(super) fn tree_path(scan: &mut Scan<'_>) -> Scanned<(Path, Field)> {
+    if let Some(name) = scan.swift_word(|next| next.is_none()) {
+        return Ok((Path::new(), Field { name: name.to_owned(), path: Vec::new() }));
+    }
     let mut names = scan.separated(name, delimiter)?;
     let path = json_path(scan)?;
     match names.pop() {

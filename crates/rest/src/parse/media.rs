@@ -86,6 +86,10 @@ impl PlanOption {
 impl MediaType {
     /// Reads one media type; parameters that do not matter are dropped.
     pub fn decode(text: &str) -> Self {
+        // What nearly every request says.
+        if text == "application/json" {
+            return Self::Json;
+        }
         let Some((main, sub, parameters)) = tokens(text) else { return Self::Other(text.to_owned()) };
         let parameter = |name: &str| {
             parameters
@@ -207,6 +211,9 @@ fn parameter(text: &str) -> Option<(&str, &str, &str)> {
 pub fn accept(header: &str) -> Vec<MediaType> {
     if header == "*/*" {
         return vec![MediaType::Any];
+    }
+    if !header.contains([',', ';', ' ']) {
+        return vec![MediaType::decode(header)];
     }
     let mut entries: Vec<(f64, isize, String)> = header
         .split(',')

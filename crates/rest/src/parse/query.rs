@@ -38,12 +38,13 @@ pub struct Query {
 
 /// One decoded `key=value`; a key without `=` has no value.
 #[derive(Debug)]
-struct Pair {
-    key: String,
-    value: Option<String>,
+struct Pair<'q> {
+    kind: Kind,
+    key: Cow<'q, str>,
+    value: Option<Cow<'q, str>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Order,
     Limit,
@@ -75,8 +76,8 @@ impl Query {
         let of = |wanted: Kind| {
             pairs
                 .iter()
-                .filter(move |pair| kind(&pair.key) == wanted)
-                .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
+                .filter(move |pair| pair.kind == wanted)
+                .filter_map(|pair| Some((&*pair.key, pair.value.as_deref()?)))
         };
         let first =
             |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
@@ -112,7 +113,9 @@ impl Query {
         if let Some(value) = first("on_conflict") {
             query.on_conflict = Some(run(value, "on_conflict parameter", value, grammar::names)?);
         }
-        query.read_ranges(of(Kind::Limit).collect(), of(Kind::Offset).collect())?;
+        if pairs.iter().any(|pair| matches!(pair.kind, Kind::Limit | Kind::Offset)) {
+            query.read_ranges(of(Kind::Limit).collect(), of(Kind::Offset).collect())?;
+        }
         Ok(query)
     }
 
@@ -209,10 +212,12 @@ fn raw_pairs(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-fn split(raw: &str) -> Result<Vec<Pair>, Error> {
-    raw_pairs(raw)
-        .map(|(key, value)| Ok(Pair { key: decode(key)?, value: value.map(decode).transpose()? }))
-        .collect()
+fn split(raw: &str) -> Result<Vec<Pair<'_>>, Error> {
+    let pair = |(key, value): (_, Option<_>)| {
+        let key = text(key)?;
+        Ok(Pair { kind: kind(&key), key, value: value.map(text).transpose()? })
+    };
+    raw_pairs(raw).map(pair).collect()
 }
 
 fn is_encoded(text: &str) -> bool {
@@ -228,13 +233,18 @@ fn decode_bytes(text: &str) -> Cow<'_, [u8]> {
 }
 
 /// `+` to space, percent-decoded, UTF-8.
-pub(crate) fn decode(text: &str) -> Result<String, Error> {
-    if !is_encoded(text) {
-        return Ok(text.to_owned());
+pub(crate) fn decode(encoded: &str) -> Result<String, Error> {
+    text(encoded).map(Cow::into_owned)
+}
+
+fn text(encoded: &str) -> Result<Cow<'_, str>, Error> {
+    if !is_encoded(encoded) {
+        return Ok(Cow::Borrowed(encoded));
     }
-    String::from_utf8(decode_bytes(text).into_owned()).map_err(|_| Error::QuerySyntax {
+    let decoded = String::from_utf8(decode_bytes(encoded).into_owned());
+    decoded.map(Cow::Owned).map_err(|_| Error::QuerySyntax {
         message: "The query string is not valid UTF-8".to_owned(),
-        details: format!("Invalid UTF-8 in '{text}'"),
+        details: format!("Invalid UTF-8 in '{encoded}'"),
     })
 }
 
@@ -319,5 +329,32 @@ mod tests {
         let of = |name: &str, range| (vec![name.to_owned()], range);
         let expected = [of("b", RowRange::with_limit(7, 2)), of("a", RowRange::from_offset(3))];
         assert_eq!(query.ranges, expected);
+    }
+
+    /// What the silent way reads, the loud one must read alike.
+    fn alike<T: PartialEq + std::fmt::Debug>(text: &str, parser: impl Fn(&mut Scan<'_>) -> Scanned<T>) {
+        if let Ok(silent) = parser(&mut Scan::silent(text)) {
+            assert_eq!(parser(&mut Scan::new(text)).ok(), Some(silent), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn short_cuts_read_what_the_long_way_reads(
+            words in proptest::collection::vec(
+                proptest::sample::select(&[
+                    "id", "count", "sum", "not", "eq", "gt", "gte", "neq", "in", "is", "like", "fts", "any", "null", "*", "$1",
+                    "_x", "9", "é", " ", ",", ".", "(", ")", ":", "::", "-", "->", "->>", "!", "inner", "...", "\"", "{", "}",
+                ][..]),
+                0..9,
+            ),
+        ) {
+            let text = words.concat();
+            alike(&text, select::items);
+            alike(&text, grammar::tree_path);
+            alike(&text, filter::order);
+            alike(&text, filter::logic);
+            alike(&text, |scan| filter::condition(scan, filter::verbatim));
+        }
     }
 }

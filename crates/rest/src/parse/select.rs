@@ -14,6 +14,10 @@ pub(super) fn items(scan: &mut Scan<'_>) -> Scanned<Vec<SelectItem>> {
 }
 
 fn item(scan: &mut Scan<'_>) -> Scanned<SelectItem> {
+    if let Some(name) = scan.swift_word(|next| matches!(next, None | Some(b',' | b')'))) {
+        let field = Field { name: name.to_owned(), path: Vec::new() };
+        return Ok(SelectItem::Field(SelectField { field, ..SelectField::default() }));
+    }
     if let Ok(mut embed) = scan.attempt(spread_head) {
         embed.select = children(scan)?;
         return Ok(SelectItem::Embed(embed));
@@ -112,13 +116,7 @@ fn star(scan: &mut Scan<'_>) -> Scanned<SelectField> {
 
 /// `*`
 pub(super) fn every_column() -> SelectField {
-    SelectField {
-        field: Field { name: "*".to_owned(), path: Vec::new() },
-        aggregate: None,
-        aggregate_cast: None,
-        cast: None,
-        alias: None,
-    }
+    SelectField { field: Field { name: "*".to_owned(), path: Vec::new() }, ..SelectField::default() }
 }
 
 fn count(scan: &mut Scan<'_>) -> Scanned<SelectField> {

@@ -22,7 +22,7 @@ use crate::plan::resolve;
 #[derive(Debug)]
 pub(crate) struct Answer {
     status: StatusCode,
-    headers: Vec<(HeaderName, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     body: Content,
 }
 
@@ -42,12 +42,18 @@ impl Answer {
         Self { status, headers: Vec::with_capacity(8), body: Content::Nothing }
     }
 
-    fn header(&mut self, name: impl Into<HeaderName>, value: impl Into<String>) {
-        self.headers.push((name.into(), value.into()));
+    /// A header; a value that HTTP cannot carry is left out.
+    fn header(&mut self, name: HeaderName, value: impl TryInto<HeaderValue>) {
+        if let Ok(value) = value.try_into() {
+            self.headers.push((name, value));
+        }
     }
 
     fn media(&mut self, request: &Request, media: &MediaType) {
-        self.header(header::CONTENT_TYPE, media.content_type());
+        match media {
+            MediaType::Json => self.header(header::CONTENT_TYPE, JSON),
+            _ => self.header(header::CONTENT_TYPE, media.content_type()),
+        }
         if request.names_schema {
             self.header(HeaderName::from_static("content-profile"), request.schema.as_str());
         }
@@ -62,9 +68,7 @@ impl Answer {
     fn into_response(self) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 4);
         for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-                headers.append(name, value);
-            }
+            headers.append(name, value);
         }
         let body = match self.body {
             Content::Whole(body) => {
@@ -108,6 +112,9 @@ impl http_body::Body for Silent {
         http_body::SizeHint::default()
     }
 }
+
+/// What [`MediaType::content_type`] says of JSON.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 const CONTENT_LOCATION: HeaderName = header::CONTENT_LOCATION;
 
@@ -153,7 +160,9 @@ pub(crate) fn read(
     let head = request.action == Action::Read { head: true };
     let mut answer = Answer::new(status);
     answer.header(header::CONTENT_RANGE, range);
-    let mut location = format!("/{}", request.resource);
+    let mut location = String::with_capacity(request.resource.len() + request.query.canonical.len() + 2);
+    location.push('/');
+    location.push_str(&request.resource);
     if !request.query.canonical.is_empty() {
         location.push('?');
         location.push_str(&request.query.canonical);

@@ -14,7 +14,9 @@ pub(super) fn apply(mut answer: Answer, outcome: &Outcome) -> Result<Answer, Err
         let headers = parse(headers).ok_or(Error::ResponseHeaders)?;
         // Theirs take the place of ours; among themselves they may repeat.
         answer.headers.retain(|(name, _)| headers.iter().all(|(theirs, _)| theirs != name));
-        answer.headers.extend(headers);
+        for (name, value) in headers {
+            answer.header(name, value);
+        }
     }
     if let Some(status) = status {
         answer.status = status;
