@@ -182,6 +182,21 @@ fn jwk_secrets_take_every_hmac() {
 }
 
 #[test]
+fn a_secret_may_be_for_every_hmac() {
+    let secret = "Awesome secret of forty-three characters";
+    let oct =
+        r#"{"kty":"oct","key_ops":["sign"],"k":"QXdlc29tZSBzZWNyZXQgb2YgZm9ydHktdGhyZWUgY2hhcmFjdGVycw""#;
+    let any = Key::from_secret(secret, None).unwrap().for_any_hmac();
+    let set = KeySet::from_secret(secret).unwrap().with_verifying_key(any);
+    for alg in ["HS256", "HS384", "HS512"] {
+        let signing = format!(r#"[{oct},"alg":"{alg}"}}]"#);
+        let signed =
+            KeyRing::new(KeySet::from_signing_keys(&signing).unwrap()).sign(&json!({ "a": 1 })).unwrap();
+        assert_eq!(set.verify_signature(&signed).unwrap().algorithm.as_str(), alg);
+    }
+}
+
+#[test]
 fn ed25519_keys_sign_and_verify() {
     // The key pair of RFC 8037, appendix A.
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","key_ops":["sign"],
