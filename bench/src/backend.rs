@@ -86,7 +86,12 @@ impl Backend {
     /// A connection of our own to the database, as `role`.
     pub(crate) async fn connect(&self, role: &str) -> Result<Connection> {
         let url = self.status()?["DB_URL"].as_str().context("DB_URL")?.to_owned();
-        let config: ConnectConfig = url.parse()?;
+        let mut config: ConnectConfig = url.parse()?;
+        if role == "supabase_admin" {
+            // The superuser has a password of its own.
+            let file = self.folder.join(".monobase/postgres/superuser.password");
+            config = config.with_password(Some(std::fs::read_to_string(file)?.trim()));
+        }
         Ok(Connection::connect(&config.with_user(role)).await?)
     }
 
