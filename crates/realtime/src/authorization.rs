@@ -1,4 +1,7 @@
 //! What a token may do in a private channel: the policies on `realtime.messages`, asked with rows that are never kept.
+//!
+//! All of it runs in sessions of a login that may become the roles of tokens and nothing else: a policy may call functions of
+//! whoever wrote it, and one that gives its role back must find itself with less, not with more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +9,7 @@ use std::time::Duration;
 use database::{Error, Param, Pool, RequestContext, Statement};
 
 use crate::claims::Token;
+use crate::service::Inner;
 
 /// For whom and for which topic policies are asked.
 #[derive(Debug, Clone)]
@@ -43,8 +47,38 @@ pub(crate) enum Failure {
     Settings,
 }
 
+/// Puts in the rows that readers look for: row level security does not bind it, and its name is what every Supabase database
+/// calls it.
+const SERVICE_ROLE: &str = "service_role";
+
 const PROBE: &str = "insert into realtime.messages (id, topic, extension, inserted_at, updated_at)
     values ($1, $2, $3, date_trunc('second', now() at time zone 'utc'), date_trunc('second', now() at time zone 'utc'))";
+
+impl Inner {
+    /// Which messages the subject may receive.
+    pub(crate) async fn may_read(&self, subject: &Subject) -> Result<Allowed, Failure> {
+        let timeout = self.config.authorization_timeout;
+        match subject.read(&self.authorization, timeout).await {
+            Err(Failure::MissingPartition) => {
+                self.changes.prepare().await;
+                subject.read(&self.authorization, timeout).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Which messages the subject may send.
+    pub(crate) async fn may_write(&self, subject: &Subject) -> Result<Allowed, Failure> {
+        let timeout = self.config.authorization_timeout;
+        match subject.write(&self.authorization, timeout).await {
+            Err(Failure::MissingPartition) => {
+                self.changes.prepare().await;
+                subject.write(&self.authorization, timeout).await
+            }
+            outcome => outcome,
+        }
+    }
+}
 
 impl Subject {
     fn context(&self, timeout: Duration) -> RequestContext<'_> {
@@ -60,14 +94,16 @@ impl Subject {
     }
 
     /// Which messages may be received: two rows are put in by the service, and looked for by the client's role.
-    pub(crate) async fn read(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
+    async fn read(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
         let started = std::time::Instant::now();
         let ids = [uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string()];
         let broadcast = [Param::Text(&ids[0]), Param::Text(&self.topic), Param::Text("broadcast")];
         let presence = [Param::Text(&ids[1]), Param::Text(&self.topic), Param::Text("presence")];
         let probes = [Statement::new(PROBE, &broadcast), Statement::new(PROBE, &presence)];
-        let mut transaction =
-            pool.begin_request(&RequestContext::default(), &probes).await.map_err(|error| failure(&error))?;
+        let mut transaction = pool
+            .begin_request(&RequestContext::new(SERVICE_ROLE), &probes)
+            .await
+            .map_err(|error| failure(&error))?;
         let context = self.context(timeout);
         let settings: Vec<[Param<'_>; 2]> = std::iter::once(("role", context.role.as_deref().unwrap_or("")))
             .chain(context.settings.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
@@ -102,7 +138,7 @@ impl Subject {
     /// Which messages may be sent: the client's role tries to put each in.
     ///
     /// The row is returned, so that, as in the original, who may not read may not write either.
-    pub(crate) async fn write(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
+    async fn write(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
         let started = std::time::Instant::now();
         let allowed = Allowed {
             broadcast: self.may_insert(pool, timeout, "broadcast").await?,

@@ -30,6 +30,11 @@ pub struct Environment {
     pub config: Config,
     /// The database, as a connection URL.
     pub database_url: String,
+    /// Who signs in to evaluate policies: may become clients' roles and nothing else. Ours: `DB_AUTHENTICATOR_USER`, by
+    /// default `authenticator`.
+    pub evaluation_user: String,
+    /// `DB_AUTHENTICATOR_PASSWORD`, by default `DB_PASSWORD`, as all roles of a self-hosted installation share one.
+    pub evaluation_password: String,
     /// `DB_POOL_SIZE`
     pub pool_size: usize,
     /// `PORT`
@@ -110,6 +115,9 @@ impl Environment {
         Ok(Self {
             config: settings(lookup)?,
             database_url,
+            evaluation_user: part("DB_AUTHENTICATOR_USER", "authenticator"),
+            evaluation_password: filled(lookup, "DB_AUTHENTICATOR_PASSWORD")
+                .unwrap_or_else(|| part("DB_PASSWORD", "postgres")),
             pool_size,
             port,
             jwt_secret,

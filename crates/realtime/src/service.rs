@@ -10,7 +10,8 @@ use tokens::KeyRing;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::changes::{Changes, Upkeep};
+use crate::changes::{Changes, Logins, Upkeep};
+use crate::cluster::Bus;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::tenant::{self, Tenant};
@@ -20,8 +21,13 @@ use crate::{cluster, http, socket};
 pub struct Surroundings {
     /// Connections as the service's own role, which row level security does not bind.
     pub pool: Pool,
-    /// The same server, past any pooler: for the stream of changes.
+    /// Connections under a login that may become the roles of clients' tokens and nothing else (`authenticator`): policies
+    /// are evaluated here, so that a function of theirs gains nothing by giving its role back.
+    pub authorization: Pool,
+    /// The same server as the service's own role, past any pooler: for the stream of changes.
     pub replication: ConnectConfig,
+    /// The login of `authorization`, past any pooler: decides who sees a change.
+    pub evaluation: ConnectConfig,
     /// The keys that tokens verify under.
     pub ring: KeyRing,
     /// Who may use the tenant API and read the figures.
@@ -43,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) hub: Arc<Hub>,
     pub(crate) pool: Pool,
+    /// Where policies are evaluated.
+    pub(crate) authorization: Pool,
     pub(crate) ring: KeyRing,
     pub(crate) management: http::Management,
     pub(crate) changes: Changes,
@@ -59,24 +67,30 @@ impl Realtime {
     /// Starts what runs in the background. But for the partitions of messages, nothing is asked of the database before a
     /// client wants it.
     pub fn start(config: Config, surroundings: Surroundings) -> Self {
-        let Surroundings { pool, replication, ring, management, upkeep } = surroundings;
+        let Surroundings { pool, authorization, replication, evaluation, ring, management, upkeep } =
+            surroundings;
         let hub = Arc::new(Hub::new(config.limits, config.private_only));
-        let changes = Changes::start(&config, hub.clone(), replication, upkeep);
+        let stop = CancellationToken::new();
+        let bus = config.redis_url.as_deref().and_then(|url| Bus::open(url, &config.tenant));
+        let logins = Logins { service: replication, evaluation };
+        let changes = Changes::start(&config, hub.clone(), logins, upkeep, bus.clone());
         let inner = Arc::new(Inner {
             config,
             hub,
             pool,
+            authorization,
             ring,
             management,
             changes,
             sockets: AtomicUsize::new(0),
-            stop: CancellationToken::new(),
+            stop,
             tasks: TaskTracker::new(),
         });
         inner.tasks.spawn(tick(inner.hub.clone(), inner.stop.clone()));
-        if let Some(url) = inner.config.redis_url.clone() {
-            let channel = format!("monobase:realtime:{}", inner.config.tenant);
-            inner.tasks.spawn(cluster::run(url, channel, inner.hub.clone(), inner.stop.clone()));
+        if let Some(bus) = bus {
+            // It does not keep the service alive.
+            let service = Arc::downgrade(&inner);
+            inner.tasks.spawn(cluster::run(bus, inner.hub.clone(), service, inner.stop.clone()));
         }
         Self(inner)
     }
@@ -132,6 +146,29 @@ impl Realtime {
 }
 
 impl Inner {
+    /// Another node has changed the tenant's row (`adopt`), or wants all sockets to begin anew.
+    pub(crate) async fn follow(&self, adopt: bool, disconnect: bool) {
+        if adopt {
+            match Tenant::find(&self.pool, &self.config.tenant).await {
+                Ok(Some(tenant)) => self.adopt(&tenant, disconnect),
+                Ok(None) if disconnect => self.hub.disconnect_all(),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "another node has changed the tenant, and its row cannot be read");
+                }
+            }
+        } else if disconnect {
+            self.hub.disconnect_all();
+        }
+    }
+
+    /// Tells the other nodes what [`Self::follow`] is to do there.
+    pub(crate) fn tell_nodes(&self, adopt: bool, disconnect: bool) {
+        if let Some(link) = self.hub.link() {
+            link.tenant(adopt, disconnect);
+        }
+    }
+
     /// Takes over what the tenant's row says.
     pub(crate) fn adopt(&self, tenant: &Tenant, disconnect: bool) {
         let hub = &self.hub;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use config::Service;
-use database::{ConnectConfig, Pool, PoolConfig};
-use tokens::{KeyRing, KeySet};
+use database::{ConnectConfig, Connection, Pool, PoolConfig};
+use tokens::{Key, KeyRing, KeySet};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -156,6 +156,7 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
             None => Ok(KeySet::empty()),
         };
         set.and_then(|set| set.with_secret(secret, None))
+            .and_then(|set| Ok(set.with_verifying_key(Key::from_secret(secret, None)?.for_any_hmac())))
             .map(KeyRing::new)
             .map_err(|error| refused(error.to_string()))
     };
@@ -178,13 +179,31 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
             "the realtime tables are up to date"
         );
     }
-    let limits =
-        PoolConfig { name: "realtime", max_size: environment.pool_size.max(1), ..PoolConfig::default() };
-    let pool = Pool::new(login.clone(), limits);
-    running.pools.push(pool.clone());
+    let limits = PoolConfig {
+        name: "realtime_authorization",
+        max_size: environment.pool_size.max(1),
+        ..PoolConfig::default()
+    };
+    // Policies are never evaluated in sessions that may become more than a client.
+    let evaluation = login
+        .clone()
+        .with_user(&environment.evaluation_user)
+        .with_password(Some(&environment.evaluation_password));
+    Connection::connect(&evaluation).await.map_err(|error| {
+        refused(format!(
+            "{} cannot sign in, under whom policies are evaluated: {error} (DB_AUTHENTICATOR_USER and \
+             DB_AUTHENTICATOR_PASSWORD; by default authenticator and DB_PASSWORD)",
+            environment.evaluation_user
+        ))
+    })?;
+    let pool = Pool::new(login.clone(), crate::settings::realtime::administration());
+    let authorization = Pool::new(evaluation.clone(), limits);
+    running.pools.extend([pool.clone(), authorization.clone()]);
     let surroundings = realtime::Surroundings {
         pool,
+        authorization,
         replication: login,
+        evaluation,
         ring,
         management,
         upkeep: crate::settings::realtime::UPKEEP,

@@ -257,9 +257,13 @@ impl Starting {
 
     fn start_realtime(&mut self) -> Result<(), Error> {
         let service_settings = settings::realtime::settings(&self.config)?;
-        let pool = self.pool("supabase_admin", settings::realtime::pool(&self.config))?;
+        let limits = settings::realtime::pool(&self.config);
+        let pool = self.pool("supabase_admin", settings::realtime::administration())?;
+        let authorization = self.pool("authenticator", limits)?;
         let surroundings = realtime::Surroundings {
             pool,
+            authorization,
+            evaluation: self.postgres()?.direct_login("authenticator"),
             replication: self.postgres()?.direct_login("supabase_admin"),
             ring: self.ring.clone(),
             management: realtime::http::Management {

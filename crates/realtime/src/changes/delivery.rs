@@ -27,7 +27,10 @@ const CATALOGUE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Evaluates batches.
 pub(crate) struct Delivery {
-    pool: Pool,
+    /// As the service itself: for the catalogue.
+    catalogue: Pool,
+    /// Whatever runs code of the database's users: policies, comparisons, conversions.
+    evaluators: Pool,
     /// How many connections one batch may use.
     connections: usize,
     tables: HashMap<u32, Arc<Table>>,
@@ -55,12 +58,16 @@ struct Work {
 }
 
 impl Delivery {
-    pub(crate) fn new(pool: Pool, connections: usize) -> Self {
-        Delivery { pool, connections, tables: HashMap::new(), stale: HashSet::new() }
+    pub(crate) fn new(catalogue: Pool, evaluators: Pool, connections: usize) -> Self {
+        Delivery { catalogue, evaluators, connections, tables: HashMap::new(), stale: HashSet::new() }
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    pub(crate) fn catalogue(&self) -> &Pool {
+        &self.catalogue
+    }
+
+    pub(crate) fn evaluators(&self) -> &Pool {
+        &self.evaluators
     }
 
     /// A table has changed.
@@ -85,7 +92,7 @@ impl Delivery {
             wanted.extend(known.readable.keys().filter(|role| !roles.contains(role)).cloned());
         }
         self.stale.remove(&oid);
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.catalogue.acquire().await?;
         let Some(table) = Table::load(&mut connection, oid, &wanted, log_types).await? else {
             self.tables.remove(&oid);
             return Ok(None);
@@ -137,7 +144,7 @@ impl Delivery {
         if questions.is_empty() {
             return Ok(());
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.evaluators.acquire().await?;
         let answers = server_side::judge(&mut connection, questions).await?;
         for work in works.values_mut() {
             work.close_filters(batch, &answers);
@@ -172,7 +179,7 @@ impl Delivery {
         if questions.is_empty() {
             return Ok(());
         }
-        let answers = visibility::ask(&self.pool, self.connections, &questions).await?;
+        let answers = visibility::ask(&self.evaluators, self.connections, &questions).await?;
         for ((oid, group, wanted), answer) in about.into_iter().zip(answers) {
             let Some(work) = works.get_mut(&oid) else { continue };
             match answer {
@@ -222,7 +229,7 @@ impl Delivery {
             if values.is_empty() {
                 continue;
             }
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = self.evaluators.acquire().await?;
             let mut written = server_side::to_json(&mut connection, info, &values).await?.into_iter();
             if new.is_some() {
                 json.new.extend(written.next().flatten().map(|text| (at, text)));

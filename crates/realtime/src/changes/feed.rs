@@ -17,8 +17,10 @@ use super::index::Listener;
 use super::params::{self, Wish};
 use super::reader::{self, Item, Opened, ReadError, Source};
 use super::registry::{Order, Registry};
+use super::relay::{self, Relay, RelayError};
 use super::resolve::{self, Published, Refused};
 use super::upkeep::Upkeep;
+use crate::cluster::Bus;
 use crate::hub::Hub;
 use crate::protocol::Status;
 
@@ -42,6 +44,8 @@ pub(crate) struct Feed {
     pub(crate) registry: Arc<Registry>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) source: Source,
+    /// The way to the other nodes, of which one alone reads.
+    pub(crate) bus: Option<Bus>,
     /// The publication of the tables to which clients subscribe.
     pub(crate) publication: String,
     pub(crate) upkeep: Upkeep,
@@ -60,7 +64,7 @@ enum Over {
     /// Its publications are not those that exist now.
     Outdated,
     Stopped,
-    /// Another node reads.
+    /// Another node reads, and cannot be heard yet.
     Taken,
 }
 
@@ -71,14 +75,33 @@ enum Failure {
     Database(#[from] Error),
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
 }
 
 /// Ends a task with its owner.
-struct Owned<T>(JoinHandle<T>);
+struct Owned<T>(Option<JoinHandle<T>>);
+
+impl<T> Owned<T> {
+    /// Waits for its outcome; none if it panicked or is over already.
+    async fn outcome(&mut self) -> Option<T> {
+        self.0.take()?.await.ok()
+    }
+
+    /// Ends it, and waits until it has.
+    async fn end(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -87,6 +110,8 @@ struct Session {
     items: mpsc::Receiver<Item>,
     done: watch::Sender<Lsn>,
     reader: Owned<ReadError>,
+    /// Tells the other nodes, if this one reads.
+    relay: Option<Relay>,
     publications: Vec<String>,
     published: Vec<Published>,
     /// Whether changes of the publication are told in the log.
@@ -104,9 +129,7 @@ impl Feed {
             }
             let begun = tokio::time::Instant::now();
             let outcome = self.session().await;
-            if self.source.broadcasts {
-                self.live.store(false, Ordering::Relaxed);
-            }
+            self.live.store(false, Ordering::Relaxed);
             self.registry.forget_listeners();
             let wait = match outcome {
                 Ok(Over::Stopped) => return,
@@ -172,26 +195,54 @@ impl Feed {
 
     async fn session(&mut self) -> Result<Over, Failure> {
         // The publication of the messages has to be there before the stream is.
-        if let Err(error) = self.upkeep.run(self.delivery.pool(), false).await {
+        if let Err(error) = self.upkeep.run(self.delivery.catalogue(), false).await {
             tracing::warn!(%error, "messages of the database may not be heard");
         }
-        let Opened::Stream(stream) = self.source.open().await? else { return Ok(Over::Taken) };
-        tracing::info!(slot = %stream.slot, publications = ?stream.publications, "reading changes");
-        let publications = stream.publications.clone();
+        let Some(mut session) = self.open().await? else { return Ok(Over::Taken) };
+        self.told.clear();
+        self.live.store(true, Ordering::Relaxed);
+        let outcome = match self.fulfil(&session).await {
+            Ok(()) => self.serve(&mut session).await,
+            Err(failure) => Err(failure),
+        };
+        let Session { mut reader, relay, .. } = session;
+        if let Some(relay) = relay {
+            // The lock is free when the others are told.
+            reader.end().await;
+            relay.end().await;
+        }
+        outcome
+    }
+
+    /// Begins to read, or to follow the node that does; `None` while there is neither.
+    async fn open(&mut self) -> Result<Option<Session>, Failure> {
         let (sender, items) = reader::queue();
         let (done, seen) = watch::channel(Lsn::default());
-        let reader = Owned(tokio::spawn(stream.read(sender, seen, self.hub.clone())));
-        let mut connection = self.delivery.pool().acquire().await?;
+        let (reader, relay, publications) = match self.source.open().await? {
+            Opened::Stream(stream) => {
+                tracing::info!(slot = %stream.slot, publications = ?stream.publications, "reading changes");
+                let publications = stream.publications.clone();
+                let relay = self.bus.as_ref().map(Relay::start);
+                let publisher = relay.as_ref().map(Relay::publisher);
+                let reading = stream.read(sender, seen, self.hub.clone(), publisher);
+                (tokio::spawn(reading), relay, Some(publications))
+            }
+            Opened::Taken => {
+                let Some(bus) = &self.bus else { return Ok(None) };
+                let Some(following) = relay::follow(bus).await? else { return Ok(None) };
+                tracing::info!("another node reads changes: following it");
+                (tokio::spawn(reader::follow(following, sender)), None, None)
+            }
+        };
+        let reader = Owned(Some(reader));
+        let mut connection = self.delivery.catalogue().acquire().await?;
         let published = resolve::published(&mut connection, &self.publication).await?;
         let told_of_publications = has_event_trigger(&mut connection).await?;
-        drop(connection);
-        let mut session = Session { items, done, reader, publications, published, told_of_publications };
-        self.told.clear();
-        if self.source.broadcasts {
-            self.live.store(true, Ordering::Relaxed);
-        }
-        self.fulfil(&session).await?;
-        self.serve(&mut session).await
+        let publications = match publications {
+            Some(publications) => publications,
+            None => existing(&mut connection, &self.source.publications).await?,
+        };
+        Ok(Some(Session { items, done, reader, relay, publications, published, told_of_publications }))
     }
 
     async fn serve(&mut self, session: &mut Session) -> Result<Over, Failure> {
@@ -204,12 +255,13 @@ impl Feed {
         let registry = self.registry.clone();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let idle = !self.is_wanted();
+            let followed = session.relay.as_ref().is_some_and(Relay::is_followed);
+            let idle = !self.is_wanted() && !followed;
             tokio::select! {
                 () = stop.cancelled() => return Ok(Over::Stopped),
                 count = session.items.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
-                        let error = (&mut session.reader.0).await.unwrap_or(ReadError::Ended);
+                        let error = session.reader.outcome().await.unwrap_or(ReadError::Ended);
                         return Err(error.into());
                     }
                     if self.take(session, &mut batch).await? && !self.look_at_publication(session).await? {
@@ -224,6 +276,8 @@ impl Feed {
                 }
                 _ = channels.changed() => {}
                 () = tokio::time::sleep(IDLE_TIMEOUT), if idle => return Ok(Over::Idle),
+                // Followers leave without a word.
+                () = tokio::time::sleep(IDLE_TIMEOUT), if followed => {}
             }
         }
     }
@@ -307,7 +361,7 @@ impl Feed {
                 else {
                     continue;
                 };
-                let mut connection = self.delivery.pool().acquire().await?;
+                let mut connection = self.delivery.evaluators().acquire().await?;
                 let predicates = resolve::check(&mut connection, &table, &wish, &order.claims).await?;
                 listeners.push((
                     meant.oid,
@@ -332,7 +386,7 @@ impl Feed {
 
     /// Compares the publication with what is known of it. False when the stream has to be started anew.
     async fn look_at_publication(&mut self, session: &mut Session) -> Result<bool, Failure> {
-        let mut connection = self.delivery.pool().acquire().await?;
+        let mut connection = self.delivery.catalogue().acquire().await?;
         let published = resolve::published(&mut connection, &self.publication).await?;
         let exist = existing(&mut connection, &self.source.publications).await?;
         drop(connection);

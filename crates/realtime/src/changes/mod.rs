@@ -11,11 +11,10 @@
 //! New claims for a channel (`access_token`) are told by [`Subscription::claims`]. Messages that the database itself
 //! broadcasts go to [`crate::hub::Hub::broadcast_from_database`]. Nothing here ever waits for a socket.
 //!
-//! One reader ([`reader`]) of one temporary slot feeds everybody. [`feed`] is the task around it: it turns what channels
+//! One reader ([`reader`]) of one temporary slot feeds everybody, on other nodes too ([`relay`]). [`feed`] is the task around it: it turns what channels
 //! asked for ([`params`], [`filter`]) into listeners on tables ([`resolve`], [`index`]), hands batches of changes to
 //! [`delivery`], and opens the slot again when it is lost. Nothing is asked of the database while nobody is there.
 
-mod announcer;
 mod delivery;
 mod feed;
 mod filter;
@@ -28,6 +27,7 @@ mod payload;
 mod predicate;
 mod reader;
 mod registry;
+mod relay;
 mod resolve;
 mod row;
 mod server_side;
@@ -39,7 +39,7 @@ mod visibility;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use database::{ConnectConfig, Pool, PoolConfig};
 use serde_json::{Map, Value};
@@ -47,9 +47,9 @@ use tokens::Verified;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Bus;
 use crate::config::Config;
 use crate::hub::Hub;
-use announcer::Announcer;
 use delivery::Delivery;
 use feed::Feed;
 use index::Claims;
@@ -72,6 +72,10 @@ pub struct Binding {
 pub struct Changes {
     registry: Arc<Registry>,
     live: Arc<AtomicBool>,
+    upkeep: Upkeep,
+    catalogue: Pool,
+    /// When the partitions were made last on somebody's demand.
+    prepared: tokio::sync::Mutex<Option<Instant>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -82,6 +86,21 @@ pub struct Subscription {
     number: u64,
 }
 
+/// Who signs in to the database, past any pooler.
+#[derive(Debug, Clone)]
+pub(crate) struct Logins {
+    /// The service itself: may replicate, and reads the catalogue.
+    pub(crate) service: ConnectConfig,
+    /// May become the roles of clients' tokens and nothing else.
+    pub(crate) evaluation: ConnectConfig,
+}
+
+/// How many connections the catalogue and the partitions may take.
+const CATALOGUE_CONNECTIONS: usize = 2;
+/// How long a batch of questions may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often partitions are made on demand, at most.
+const PREPARE_INTERVAL: Duration = Duration::from_secs(5);
 /// How many connections the evaluation of policies may take.
 const CONNECTIONS: usize = 4;
 /// How long a policy may think about a batch.
@@ -89,13 +108,25 @@ const POLICY_TIMEOUT: &str = "5s";
 
 impl Changes {
     /// Nothing is read before somebody subscribes or joins ([`Hub::channels`]).
-    ///
-    /// `database` is the server itself, past any pooler, under a login that may replicate and act as the roles of
-    /// clients' tokens.
-    pub fn start(config: &Config, hub: Arc<Hub>, database: ConnectConfig, upkeep: Upkeep) -> Self {
-        let pool = Pool::new(
-            database
-                .clone()
+    pub(crate) fn start(
+        config: &Config,
+        hub: Arc<Hub>,
+        logins: Logins,
+        upkeep: Upkeep,
+        bus: Option<Bus>,
+    ) -> Self {
+        let Logins { service, evaluation } = logins;
+        let catalogue = Pool::new(
+            service.clone().with_application_name("realtime_catalogue"),
+            PoolConfig {
+                name: "realtime_catalogue",
+                max_size: CATALOGUE_CONNECTIONS,
+                request_timeout: Some(REQUEST_TIMEOUT),
+                ..PoolConfig::default()
+            },
+        );
+        let evaluators = Pool::new(
+            evaluation
                 .with_application_name("realtime_changes")
                 .with_setting("datestyle", "ISO, MDY")
                 .with_setting("intervalstyle", "postgres")
@@ -109,59 +140,47 @@ impl Changes {
             PoolConfig {
                 name: "realtime_changes",
                 max_size: CONNECTIONS,
-                request_timeout: Some(Duration::from_secs(30)),
+                request_timeout: Some(REQUEST_TIMEOUT),
                 ..PoolConfig::default()
             },
         );
         let registry = Arc::new(Registry::default());
         let live = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
-        // Alone, a node reads everything in one stream. Of several, each reads changes for its own clients, and one of them
-        // what the database broadcasts, because the hub tells the others.
-        let alone = config.redis_url.is_none();
-        let messages = MESSAGES_PUBLICATION.to_owned();
-        let source = Source {
-            database: database.clone(),
-            publications: if alone {
-                vec![config.publication.clone(), messages.clone()]
-            } else {
-                vec![config.publication.clone()]
-            },
-            slot: format!("supabase_realtime_replication_slot_{}", config.slot_suffix),
-            broadcasts: alone,
-            exclusive: false,
-        };
-        let announcer = Announcer {
-            source: Source {
-                database,
-                publications: vec![messages],
-                slot: format!("supabase_realtime_messages_replication_slot_{}", config.slot_suffix),
-                broadcasts: true,
-                exclusive: true,
-            },
-            upkeep,
-            pool: pool.clone(),
-            hub: hub.clone(),
-            live: live.clone(),
-            stop: stop.clone(),
-        };
         let feed = Feed {
             registry: registry.clone(),
             hub,
-            source,
+            source: Source {
+                database: service,
+                publications: vec![config.publication.clone(), MESSAGES_PUBLICATION.to_owned()],
+                slot: format!("supabase_realtime_replication_slot_{}", config.slot_suffix),
+                exclusive: bus.is_some(),
+            },
+            bus: bus.map(|bus| bus.aside("changes")),
             publication: config.publication.clone(),
             upkeep,
-            delivery: Delivery::new(pool.clone(), CONNECTIONS),
+            delivery: Delivery::new(catalogue.clone(), evaluators, CONNECTIONS),
             stop: stop.clone(),
             live: live.clone(),
             told: HashSet::new(),
         };
-        let keeping = upkeep.keep(pool, config.janitor, stop.clone());
-        let mut tasks = vec![tokio::spawn(feed.run()), tokio::spawn(keeping)];
-        if !alone {
-            tasks.push(tokio::spawn(announcer.run()));
+        let keeping = upkeep.keep(catalogue.clone(), config.janitor, stop.clone());
+        let tasks = vec![tokio::spawn(feed.run()), tokio::spawn(keeping)];
+        let (prepared, tasks) = (tokio::sync::Mutex::default(), Mutex::new(tasks));
+        Self { registry, live, upkeep, catalogue, prepared, stop, tasks }
+    }
+
+    /// Makes the partitions of `realtime.messages`, because a message of today had none. Who asks at the same time waits for
+    /// the same answer.
+    pub(crate) async fn prepare(&self) {
+        let mut prepared = self.prepared.lock().await;
+        if prepared.is_some_and(|at| at.elapsed() < PREPARE_INTERVAL) {
+            return;
         }
-        Self { registry, live, stop, tasks: Mutex::new(tasks) }
+        if let Err(error) = self.upkeep.run(&self.catalogue, false).await {
+            tracing::warn!(%error, "the partitions of realtime.messages cannot be made");
+        }
+        *prepared = Some(Instant::now());
     }
 
     /// Whether messages that the database broadcasts arrive at the moment.

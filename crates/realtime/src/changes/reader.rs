@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::replication::pgoutput::{DecodeError, Decoder, Message, Relation};
+use database::replication::pgoutput::{DecodeError, Decoder, Message, OldTuple, Relation, Tuple};
 use database::replication::{Lsn, ReplicationConnection, ReplicationEvent, ReplicationStream, SlotSnapshot};
 use database::{ConnectConfig, Error};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use super::messages;
+use super::relay::{self, Following, Part, Publisher, RelayError};
 use super::row::{Action, RowChange};
 use crate::hub::Hub;
 
@@ -33,6 +34,9 @@ pub(crate) enum ReadError {
     /// The connection or the server failed.
     #[error(transparent)]
     Database(#[from] Error),
+    /// What another node reads does not arrive any more.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The stream cannot be understood.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -63,9 +67,7 @@ pub(crate) struct Source {
     pub(crate) publications: Vec<String>,
     /// The slot's name.
     pub(crate) slot: String,
-    /// Whether what the database broadcasts goes to the hub.
-    pub(crate) broadcasts: bool,
-    /// Whether nobody else may read this at the same time: the hub tells other nodes what this one reads.
+    /// Whether nobody else may read this at the same time: other nodes are told what this one reads.
     pub(crate) exclusive: bool,
 }
 
@@ -84,7 +86,6 @@ pub(crate) struct Stream {
     /// The publications that it reads: those that existed.
     pub(crate) publications: Vec<String>,
     pub(crate) slot: String,
-    broadcasts: bool,
 }
 
 /// The key of the advisory lock that the reading node holds: `mono` and `rtch` as one number.
@@ -121,8 +122,7 @@ impl Source {
             [("proto_version", "1"), ("publication_names", &*names.join(",")), ("messages", "true")];
         let (name, start) = (slot.name, slot.consistent_point);
         let stream = connection.start(&name, start, &options).await?;
-        let broadcasts = self.broadcasts;
-        Ok(Opened::Stream(Box::new(Stream { stream, start, publications, slot: name, broadcasts })))
+        Ok(Opened::Stream(Box::new(Stream { stream, start, publications, slot: name })))
     }
 
     /// Which of the wanted publications there are. One that is not there would end the stream (before PostgreSQL 18).
@@ -162,7 +162,8 @@ fn random() -> u32 {
 }
 
 impl Stream {
-    /// Reads until the stream ends. Rows go to `items`; what the database broadcasts goes to the hub at once.
+    /// Reads until the stream ends. Rows go to `items`; what the database broadcasts goes to the hub at once, and all of it
+    /// to the other nodes, if there are any.
     ///
     /// `done` says how far the items have been dealt with.
     pub(crate) async fn read(
@@ -170,35 +171,31 @@ impl Stream {
         items: mpsc::Sender<Item>,
         mut done: watch::Receiver<Lsn>,
         hub: Arc<Hub>,
+        mut publisher: Option<Publisher>,
     ) -> ReadError {
-        let mut reader = Reader {
-            stream: self.stream,
-            decoder: Decoder::new(),
-            relations: HashMap::new(),
-            committed: 0,
-            position: self.start,
-            memory: Arc::new(Semaphore::new(QUEUE_KIB)),
-            items,
-            hub: self.broadcasts.then_some(hub),
-        };
+        let Stream { mut stream, start, .. } = self;
+        let mut intake = Intake::new(items, Some(hub), start);
         let mut confirmed = Instant::now();
         loop {
             tokio::select! {
-                event = reader.stream.next() => match event {
+                event = stream.next() => match event {
                     Ok(Some(ReplicationEvent::Data { body, .. })) => {
-                        let message = match reader.decoder.decode(body) {
+                        let message = match intake.decoder.decode(body.clone()) {
                             Ok(message) => message,
                             Err(error) => return error.into(),
                         };
-                        if reader.message(message).await.is_none() {
+                        if let Some(publisher) = &mut publisher {
+                            publisher.push(&body, &message);
+                        }
+                        if intake.message(message).await.is_none() {
                             return ReadError::Ended;
                         }
                     }
                     Ok(Some(ReplicationEvent::Keepalive { end, .. })) => {
                         // Nothing of ours is on its way: the server may forget all that others have written.
-                        if *done.borrow() >= reader.position {
-                            reader.position = reader.position.max(end);
-                            if let Err(error) = reader.stream.confirm(end).await {
+                        if *done.borrow() >= intake.position {
+                            intake.position = intake.position.max(end);
+                            if let Err(error) = stream.confirm(end).await {
                                 return error.into();
                             }
                         }
@@ -213,9 +210,9 @@ impl Stream {
                     let position = *done.borrow_and_update();
                     let result = if confirmed.elapsed() >= CONFIRM_INTERVAL {
                         confirmed = Instant::now();
-                        reader.stream.confirm(position).await
+                        stream.confirm(position).await
                     } else {
-                        reader.stream.note(position);
+                        stream.note(position);
                         Ok(())
                     };
                     if let Err(error) = result {
@@ -227,12 +224,55 @@ impl Stream {
     }
 }
 
-struct Reader {
-    stream: ReplicationStream,
+/// Takes up what another node reads, until it reads no more.
+pub(crate) async fn follow(following: Following, items: mpsc::Sender<Item>) -> ReadError {
+    let keeping = Following::keep(following.bus());
+    tokio::select! {
+        error = keeping => error.into(),
+        error = take_up(following, items) => error,
+    }
+}
+
+async fn take_up(mut following: Following, items: mpsc::Sender<Item>) -> ReadError {
+    // What the database broadcasts comes through the hub of the node that reads.
+    let mut intake = Intake::new(items, None, Lsn::default());
+    loop {
+        let mut parts = match following.next().await {
+            Ok(parts) => parts,
+            Err(error) => return error.into(),
+        };
+        loop {
+            let (body, known) = match relay::next_part(&mut parts) {
+                Ok(Some(Part::News(body))) => (body, false),
+                Ok(Some(Part::Known(body))) => (body, true),
+                Ok(None) => break,
+                Err(error) => return error.into(),
+            };
+            let message = match intake.decoder.decode(body) {
+                Ok(message) => message,
+                Err(error) => return error.into(),
+            };
+            let taken = match message {
+                Message::Relation(relation) if known => {
+                    intake.know(relation);
+                    Some(())
+                }
+                message => intake.message(message).await,
+            };
+            if taken.is_none() {
+                return ReadError::Ended;
+            }
+        }
+    }
+}
+
+/// Makes items of the log's messages.
+struct Intake {
     decoder: Decoder,
     relations: HashMap<u32, Arc<Relation>>,
-    /// When the current transaction was committed, microseconds since 2000.
-    committed: i64,
+    /// When the current transaction was committed, microseconds since 2000. None before the first that was heard from its
+    /// beginning.
+    committed: Option<i64>,
     /// The end of the last transaction that was read.
     position: Lsn,
     memory: Arc<Semaphore>,
@@ -241,11 +281,30 @@ struct Reader {
     hub: Option<Arc<Hub>>,
 }
 
-impl Reader {
-    /// Takes a message. `None` when nobody takes the items any more.
+impl Intake {
+    fn new(items: mpsc::Sender<Item>, hub: Option<Arc<Hub>>, position: Lsn) -> Self {
+        Self {
+            decoder: Decoder::new(),
+            relations: HashMap::new(),
+            committed: None,
+            position,
+            memory: Arc::new(Semaphore::new(QUEUE_KIB)),
+            items,
+            hub,
+        }
+    }
+
+    /// What a table looks like, which may have been told before.
+    fn know(&mut self, relation: Relation) {
+        if self.relations.get(&relation.oid).is_none_or(|known| **known != relation) {
+            self.relations.insert(relation.oid, Arc::new(relation));
+        }
+    }
+
+    /// Takes a message. `None` when nobody takes the items any more, or it speaks of a table that was never told of.
     async fn message(&mut self, message: Message) -> Option<()> {
         match message {
-            Message::Begin { committed, .. } => self.committed = committed,
+            Message::Begin { committed, .. } => self.committed = Some(committed),
             Message::Commit { end_lsn, .. } => {
                 self.position = end_lsn;
                 return self.items.send(Item::Commit(end_lsn)).await.ok();
@@ -263,22 +322,15 @@ impl Reader {
                         Err(error) => tracing::warn!(%error, "a row of realtime.messages is not broadcast"),
                     }
                 }
-                let (action, new) = (Action::Insert, Some(new));
-                return self
-                    .row(RowChange { action, relation, new, old: None, committed: self.committed })
-                    .await;
+                return self.row(Action::Insert, relation, Some(new), None).await;
             }
             Message::Update { relation, old, new } => {
                 let relation = self.relations.get(&relation)?.clone();
-                let (action, new) = (Action::Update, Some(new));
-                return self.row(RowChange { action, relation, new, old, committed: self.committed }).await;
+                return self.row(Action::Update, relation, Some(new), old).await;
             }
             Message::Delete { relation, old } => {
                 let relation = self.relations.get(&relation)?.clone();
-                let (action, old) = (Action::Delete, Some(old));
-                return self
-                    .row(RowChange { action, relation, new: None, old, committed: self.committed })
-                    .await;
+                return self.row(Action::Delete, relation, None, Some(old)).await;
             }
             Message::Logical { prefix, .. } if &*prefix == PUBLICATION_MESSAGE => {
                 return self.items.send(Item::Publication).await.ok();
@@ -288,7 +340,15 @@ impl Reader {
         Some(())
     }
 
-    async fn row(&self, change: RowChange) -> Option<()> {
+    async fn row(
+        &self,
+        action: Action,
+        relation: Arc<Relation>,
+        new: Option<Tuple>,
+        old: Option<OldTuple>,
+    ) -> Option<()> {
+        let Some(committed) = self.committed else { return Some(()) };
+        let change = RowChange { action, relation, new, old, committed };
         let size = u32::try_from((change.bytes() / 1024 + 1).min(QUEUE_KIB)).ok()?;
         let permit = self.memory.clone().acquire_many_owned(size).await.ok()?;
         self.items.send(Item::Row(change, permit)).await.ok()

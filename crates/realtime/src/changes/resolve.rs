@@ -8,6 +8,7 @@ use super::filter::{Filter, Operator};
 use super::index::Claims;
 use super::params::Wish;
 use super::predicate::{Comparison, Predicate, Question};
+use super::server_side;
 use super::table::{Table, TypeInfo};
 
 /// A table of the publication.
@@ -221,7 +222,7 @@ async fn ask(
     value: &str,
 ) -> Result<Result<Vec<Option<Box<str>>>, Box<DbError>>, Error> {
     let params = [Param::Text(value)];
-    match connection.run(&[Statement::new(sql, &params)]).await {
+    match server_side::run(connection, Statement::new(sql, &params)).await {
         Ok(results) => {
             let rows = results.iter().flat_map(|result| &result.rows);
             Ok(Ok(rows.map(|row| row.text(0).map(Into::into)).collect()))

@@ -1,10 +1,13 @@
 //! Questions that only PostgreSQL can answer: comparisons under collations, patterns, types of extensions.
+//!
+//! Types, casts and domains are the database's users' to make, and their functions run when a value is converted. So nothing
+//! here runs as the service's own user, but as [`EVALUATOR`].
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use database::{Connection, Error, Param, Statement};
+use database::{Connection, Error, Param, RequestContext, ResultSet, Statement};
 
 use super::filter::Operator;
 use super::predicate::Question;
@@ -13,7 +16,18 @@ use super::table::{TypeInfo, array_literal};
 /// Answers by question and value; null counts as no.
 pub(crate) type Answers = HashMap<(Arc<Question>, Box<str>), Option<bool>>;
 
-/// Judges values by the server's operators, as the service's own user: filters are not a matter of the client's rights. A
+/// The role that converts and compares: filters are not a matter of the client's rights.
+const EVALUATOR: &str = "service_role";
+
+/// Runs a statement as [`EVALUATOR`].
+pub(crate) async fn run(
+    connection: &mut Connection,
+    statement: Statement<'_>,
+) -> Result<Vec<ResultSet>, Error> {
+    connection.request(&RequestContext::new(EVALUATOR), &[statement]).await
+}
+
+/// Judges values by the server's operators. A
 /// question that the server cannot answer (an invalid pattern) passes nothing.
 pub(crate) async fn judge(
     connection: &mut Connection,
@@ -26,7 +40,7 @@ pub(crate) async fn judge(
         let sql = comparison(&question);
         let texts = array_literal(values.iter().map(|value| Some(&**value)));
         let params = [Param::Text(&texts), Param::Text(&question.value)];
-        match connection.run(&[Statement::new(&sql, &params)]).await {
+        match run(connection, Statement::new(&sql, &params)).await {
             Ok(results) => {
                 let rows = results.iter().flat_map(|result| &result.rows);
                 for (value, row) in values.into_iter().zip(rows) {
@@ -81,7 +95,7 @@ pub(crate) async fn to_json(
     );
     let texts = array_literal(values.iter().map(|value| Some(*value)));
     let params = [Param::Text(&texts)];
-    match connection.run(&[Statement::new(&sql, &params)]).await {
+    match run(connection, Statement::new(&sql, &params)).await {
         Ok(results) => Ok(results
             .iter()
             .flat_map(|result| &result.rows)

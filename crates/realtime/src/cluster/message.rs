@@ -33,6 +33,8 @@ pub(super) enum What {
     Hello,
     /// All who are present with me.
     State { present: Vec<(Topic, Vec<Present>)> },
+    /// The tenant's row has changed (`adopt`), or all sockets are to begin anew.
+    Tenant { adopt: bool, disconnect: bool },
     /// I am still here.
     Alive,
     /// I am going.

@@ -3,36 +3,35 @@
 //! Every node publishes on one channel what it sends and who is present with it, and hears what the others say. Nothing is
 //! stored in Redis. A node that is not heard of for [`LOST`] is taken for dead, and its presences end; one that says goodbye
 //! ends them at once. Whoever notices a gap in what another said asks for all of its presences anew.
+//!
+//! The database's changes travel on a channel of their own ([`crate::changes`]).
 
+mod bus;
 mod message;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::aio::ConnectionManager;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{Body, Hub, Meta, Origin, TopicKey};
+use crate::service::Inner;
+use bus::REST;
+pub(crate) use bus::{Bus, ended, timed_out};
 use message::{Message, Present, Topic, What};
 
 /// How often a node says that it is there.
 const BEAT: Duration = Duration::from_secs(2);
 /// After how much silence a node is taken for dead.
 const LOST: Duration = Duration::from_secs(10);
-/// How long to wait before Redis is tried again.
-const REST: Duration = Duration::from_secs(1);
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How many messages may wait to be published; more are dropped, as broadcasts promise nothing.
 const WAITING: usize = 65_536;
-/// How many are published at a time.
-const BATCH: usize = 256;
 
 /// The way to the other nodes.
 #[derive(Debug)]
@@ -60,6 +59,11 @@ impl Link {
         self.say(What::Untrack { topic: topic.into(), channel: origin.channel }, Bytes::new());
     }
 
+    /// Tells the other nodes that the tenant's row has changed (`adopt`), or that all sockets are to begin anew.
+    pub(crate) fn tenant(&self, adopt: bool, disconnect: bool) {
+        self.say(What::Tenant { adopt, disconnect }, Bytes::new());
+    }
+
     fn say(&self, what: What, payload: Bytes) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let message = Message { node: self.node, number, what, payload };
@@ -70,25 +74,20 @@ impl Link {
 }
 
 /// Connects a hub to the others. Ends with `stop`.
-pub(crate) async fn run(url: String, channel: String, hub: Arc<Hub>, stop: CancellationToken) {
-    let client = match redis::Client::open(url) {
-        Ok(client) => client,
-        Err(error) => {
-            tracing::error!(%error, "REDIS_URL cannot be used: this node stays alone");
-            return;
-        }
-    };
+pub(crate) async fn run(bus: Bus, hub: Arc<Hub>, service: Weak<Inner>, stop: CancellationToken) {
     let (sender, queue) = mpsc::channel(WAITING);
     hub.connect(Link { node: hub.node(), number: AtomicU64::new(0), queue: sender });
-    let node = Node { client, channel, hub };
-    tokio::join!(node.speak(queue, &stop), node.listen(&stop), node.beat(&stop));
+    let node = Node { bus, hub, service };
+    let speaking = node.bus.speak(queue, |message: Message| message.encode());
+    let speaking = stop.run_until_cancelled(speaking);
+    tokio::join!(speaking, node.listen(&stop), node.beat(&stop));
     node.farewell().await;
 }
 
 struct Node {
-    client: redis::Client,
-    channel: String,
+    bus: Bus,
     hub: Arc<Hub>,
+    service: Weak<Inner>,
 }
 
 /// What is known of another node.
@@ -101,39 +100,6 @@ impl Node {
     fn say(&self, what: What) {
         if let Some(link) = self.hub.link() {
             link.say(what, Bytes::new());
-        }
-    }
-
-    /// Publishes what is queued.
-    async fn speak(&self, mut queue: mpsc::Receiver<Message>, stop: &CancellationToken) {
-        let mut connection: Option<ConnectionManager> = None;
-        let mut batch = Vec::new();
-        while let Some(1..) = stop.run_until_cancelled(queue.recv_many(&mut batch, BATCH)).await {
-            let mut pipeline = redis::pipe();
-            for message in batch.drain(..) {
-                pipeline.publish(&self.channel, message.encode()).ignore();
-            }
-            if connection.is_none() {
-                connection = self.connect().await;
-            }
-            let Some(open) = &mut connection else { continue };
-            let sent = tokio::time::timeout(PATIENCE, pipeline.query_async::<()>(open)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                tracing::warn!("messages to other nodes were lost: Redis does not answer");
-                connection = None;
-            }
-        }
-    }
-
-    async fn connect(&self) -> Option<ConnectionManager> {
-        match tokio::time::timeout(PATIENCE, self.client.get_connection_manager()).await {
-            Ok(Ok(connection)) => Some(connection),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot reach Redis");
-                tokio::time::sleep(REST).await;
-                None
-            }
-            Err(_) => None,
         }
     }
 
@@ -151,30 +117,26 @@ impl Node {
     }
 
     async fn hear(&self, others: &mut HashMap<u64, Other>) -> redis::RedisResult<()> {
-        let mut subscription = self.client.get_async_pubsub().await?;
-        subscription.subscribe(&self.channel).await?;
+        let mut messages = self.bus.hear().await?;
         // What was said meanwhile was missed.
         self.say(What::Hello);
         self.say(self.state());
-        let mut messages = subscription.into_on_message();
         let mut check = tokio::time::interval(BEAT);
         // Our own voice must be heard too: a connection that is silent for longer is dead.
         let mut last = Instant::now();
         loop {
             tokio::select! {
                 message = messages.next() => {
-                    let Some(message) = message else {
-                        return Err(redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)));
-                    };
+                    let Some(message) = message else { return Err(ended()) };
                     last = Instant::now();
-                    if let Some(message) = Message::decode(message.get_payload_bytes().to_vec().into()) {
+                    if let Some(message) = Message::decode(message) {
                         self.take(message, others);
                     }
                 }
                 _ = check.tick() => {
                     self.bury(others);
                     if last.elapsed() > LOST {
-                        return Err(redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)));
+                        return Err(timed_out());
                     }
                 }
             }
@@ -215,6 +177,13 @@ impl Node {
             }
             What::Hello => self.say(self.state()),
             What::State { present } => self.replace(node, &present),
+            What::Tenant { adopt, disconnect } => {
+                if let Some(service) = self.service.upgrade() {
+                    // The database is not waited for here.
+                    let tasks = service.tasks.clone();
+                    tasks.spawn(async move { service.follow(adopt, disconnect).await });
+                }
+            }
             What::Alive | What::Bye => {}
         }
     }
@@ -286,16 +255,8 @@ impl Node {
     async fn farewell(&self) {
         let message =
             Message { node: self.hub.node(), number: u64::MAX, what: What::Bye, payload: Bytes::new() };
-        let goodbye = async {
-            let mut connection = self.client.get_multiplexed_async_connection().await?;
-            redis::cmd("PUBLISH")
-                .arg(&self.channel)
-                .arg(message.encode())
-                .query_async::<()>(&mut connection)
-                .await
-        };
-        if !matches!(tokio::time::timeout(REST, goodbye).await, Ok(Ok(()))) {
-            tracing::warn!("could not say goodbye to the other nodes");
+        if let Err(error) = self.bus.say(message.encode()).await {
+            tracing::warn!(%error, "could not say goodbye to the other nodes");
         }
     }
 }

@@ -70,7 +70,7 @@ async fn accept(service: &Inner, headers: &HeaderMap, body: &[u8]) -> Result<(),
     }
     for (topic, messages) in by_topic {
         let subject = token::subject(&token, headers, &topic);
-        let allowed = subject.write(&service.pool, service.config.authorization_timeout).await;
+        let allowed = service.may_write(&subject).await;
         // Whoever may not is not told so.
         if allowed.is_ok_and(|allowed| allowed.broadcast) {
             messages.into_iter().for_each(send);

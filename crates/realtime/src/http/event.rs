@@ -68,7 +68,7 @@ async fn accept(
     }
     if private {
         let subject = token::subject(&token, headers, topic);
-        let allowed = subject.write(&service.pool, service.config.authorization_timeout).await;
+        let allowed = service.may_write(&subject).await;
         match allowed {
             Ok(allowed) if allowed.broadcast => {}
             Ok(_) => return Err(message(StatusCode::FORBIDDEN, "Unauthorized")),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,24 @@ use super::invalid;
 use crate::service::Inner;
 use crate::tenant::{Changes, Tenant, TenantError};
 
-type Service = State<Arc<Inner>>;
+/// The service, for who may manage it.
+pub(super) struct Managed(Arc<Inner>);
+
+impl FromRequestParts<Arc<Inner>> for Managed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Inner>) -> Result<Self, Response> {
+        service.management.may_manage(&parts.headers)?;
+        Ok(Self(service.clone()))
+    }
+}
+
+impl Managed {
+    /// The service, if `name` is its tenant's.
+    fn of(self, name: &str) -> Result<Arc<Inner>, Response> {
+        if name == self.0.config.tenant { Ok(self.0) } else { Err(not_found()) }
+    }
+}
 
 fn not_found() -> Response {
     (StatusCode::NOT_FOUND, Json(json!({ "error": "not found" }))).into_response()
@@ -30,31 +48,20 @@ fn shown(status: StatusCode, tenant: &Tenant) -> Response {
     (status, Json(json!({ "data": tenant.to_json() }))).into_response()
 }
 
-pub(super) async fn index(State(service): Service, headers: HeaderMap) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
+pub(super) async fn index(Managed(service): Managed) -> Result<Response, Response> {
     let tenants = Tenant::all(&service.pool).await.map_err(|error| failed(&error))?;
     let data: Vec<Value> = tenants.iter().map(Tenant::to_json).collect();
     Ok(Json(json!({ "data": data })).into_response())
 }
 
-pub(super) async fn show(
-    State(service): Service,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
+pub(super) async fn show(Managed(service): Managed, Path(name): Path<String>) -> Result<Response, Response> {
     match Tenant::find(&service.pool, &name).await.map_err(|error| failed(&error))? {
         Some(tenant) => Ok(shown(StatusCode::OK, &tenant)),
         None => Err(not_found()),
     }
 }
 
-pub(super) async fn create(
-    State(service): Service,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
+pub(super) async fn create(Managed(service): Managed, body: Bytes) -> Result<Response, Response> {
     let given = tenant_of(&body)?;
     let name = given.get("external_id").and_then(Value::as_str).unwrap_or("").to_owned();
     if name.is_empty() {
@@ -64,12 +71,10 @@ pub(super) async fn create(
 }
 
 pub(super) async fn update(
-    State(service): Service,
+    Managed(service): Managed,
     Path(name): Path<String>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
     let given = tenant_of(&body)?;
     put(&service, &name, &given).await
 }
@@ -88,6 +93,7 @@ async fn put(service: &Inner, name: &str, given: &Map<String, Value>) -> Result<
     let (tenant, created) = changes.apply(&service.pool, name, key).await.map_err(|error| failed(&error))?;
     if name == service.config.tenant {
         service.adopt(&tenant, changes.concerns_sockets());
+        service.tell_nodes(true, changes.concerns_sockets());
     }
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = shown(status, &tenant);
@@ -98,50 +104,34 @@ async fn put(service: &Inner, name: &str, given: &Map<String, Value>) -> Result<
 }
 
 pub(super) async fn delete(
-    State(service): Service,
+    Managed(service): Managed,
     Path(name): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
     Tenant::delete(&service.pool, &name).await.map_err(|error| failed(&error))?;
     if name == service.config.tenant {
-        service.hub.disconnect_all();
+        disconnect(&service);
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Drops every socket, so that all begin anew.
-pub(super) async fn reload(
-    State(service): Service,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
-    if name != service.config.tenant {
-        return Err(not_found());
-    }
-    service.hub.disconnect_all();
+pub(super) async fn reload(managed: Managed, Path(name): Path<String>) -> Result<Response, Response> {
+    disconnect(&*managed.of(&name)?);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(super) async fn shutdown(
-    State(service): Service,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
-    if name == service.config.tenant { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found()) }
+fn disconnect(service: &Inner) {
+    service.hub.disconnect_all();
+    service.tell_nodes(false, true);
 }
 
-pub(super) async fn health(
-    State(service): Service,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    service.management.may_manage(&headers)?;
-    if name != service.config.tenant {
-        return Err(not_found());
-    }
+pub(super) async fn shutdown(managed: Managed, Path(name): Path<String>) -> Result<Response, Response> {
+    managed.of(&name)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn health(managed: Managed, Path(name): Path<String>) -> Result<Response, Response> {
+    let service = managed.of(&name)?;
     let users = service.hub.users();
     let connected = match service.pool.acquire().await {
         Ok(mut connection) => connection.simple_query("select 1").await.is_ok(),

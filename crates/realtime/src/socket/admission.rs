@@ -188,7 +188,7 @@ async fn admit(service: &Inner, subject: &Subject, params: &JoinParams) -> Resul
                 subject.topic
             )
         };
-        admission.reads = subject.read(&service.pool, timeout).await.map_err(|failure| match failure {
+        admission.reads = service.may_read(subject).await.map_err(|failure| match failure {
             Failure::Policy => denied(),
             other => reason(other).to_owned(),
         })?;

@@ -252,7 +252,7 @@ impl Session {
         let subject = self.subject(&channel.token, channel.name());
         let service = self.service.clone();
         Box::pin(async move {
-            let allowed = subject.write(&service.pool, service.config.authorization_timeout).await;
+            let allowed = service.may_write(&subject).await;
             Done::Write(number, allowed, sending)
         })
     }
@@ -280,7 +280,7 @@ impl Session {
         let subject = self.subject(&token, channel.name());
         let service = self.service.clone();
         Some(Box::pin(async move {
-            let reads = subject.read(&service.pool, service.config.authorization_timeout).await;
+            let reads = service.may_read(&subject).await;
             Done::Refreshed(number, token, reads)
         }))
     }

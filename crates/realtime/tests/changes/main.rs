@@ -7,3 +7,4 @@ mod payloads;
 mod policies;
 mod service;
 mod subscribing;
+mod unprivileged;

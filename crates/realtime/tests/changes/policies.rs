@@ -194,6 +194,17 @@ impl Dice {
     }
 }
 
+/// What a user can select: two numbers.
+async fn selected(admin: &mut database::Connection, claims: &Value, query: &str) -> BTreeSet<(i64, i64)> {
+    let sql = format!(
+        "begin; select set_config('request.jwt.claims', {}, true); set local role authenticated; {query}; rollback",
+        database::ident::quote_literal(&claims.to_string())
+    );
+    let results = admin.simple_query(&sql).await.unwrap();
+    let number = |row: &database::Row, column| row.text(column).unwrap().parse().unwrap();
+    results[3].rows.iter().map(|row| (number(row, 0), number(row, 1))).collect()
+}
+
 /// With random policies and users, whatever is delivered to a user is what that user can select at the end, since rows
 /// only come.
 #[tokio::test]
@@ -256,17 +267,105 @@ async fn nobody_hears_of_a_row_that_it_cannot_select() {
         for (client, claims) in clients.iter_mut().zip(&claims) {
             let heard: BTreeSet<i64> =
                 ids(&client.changes_until("mark").await).into_iter().map(|(_, id)| id).collect();
-            let sql = format!(
-                "begin; select set_config('request.jwt.claims', {}, true); set local role authenticated; select id from public.note order by id; rollback",
-                database::ident::quote_literal(&claims.to_string())
-            );
-            let results = admin.simple_query(&sql).await.unwrap();
-            let selected: BTreeSet<i64> =
-                results[3].rows.iter().map(|row| row.text(0).unwrap().parse().unwrap()).collect();
+            let selected: BTreeSet<i64> = selected(&mut admin, claims, "select id, 0 from public.note")
+                .await
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect();
             assert_eq!(heard, selected, "{condition} for {claims}");
             delivered += heard.len();
         }
         assert!(delivered > 0, "{condition}");
         service.stop().await;
     }
+}
+
+/// The same with a thousand users at once, each listening to tables under policies drawn at random, all changes in a hurry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_users_hear_of_what_they_can_select_and_of_nothing_else() {
+    const USERS: u64 = 1000;
+    const TABLES: u64 = 4;
+    const ROWS: u64 = 150;
+    let database = testkit::database().await;
+    let mut admin = database.admin().await;
+    run(&mut admin, MARK).await;
+    run(
+        &mut admin,
+        "create table public.member (team int, who text); grant all on public.member to authenticated; \
+         insert into public.member select g % 13, (g * 7 % 1000)::text from generate_series(1, 2000) g",
+    )
+    .await;
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let conditions = [
+        "owner = (select auth.jwt() ->> 'sub')",
+        "team = (auth.jwt() ->> 'team')::int",
+        "(select (auth.jwt() ->> 'team')::int) = team and id % 2 = 0",
+        "exists (select from public.member m where m.team = note.team and m.who = (select auth.jwt() ->> 'sub'))",
+        "owner < (auth.jwt() ->> 'sub') and team = 3",
+        "((auth.jwt() ->> 'sub')::int + id) % 5 = 1 and team = 2",
+        "auth.role() = 'authenticated' and id % 50 = (auth.jwt() ->> 'team')::int",
+    ];
+    let mut names = Vec::new();
+    for table in 0..TABLES {
+        let name = format!("note{table}");
+        let mut draw =
+            || conditions[dice.roll(conditions.len() as u64) as usize].replace("note.", &format!("{name}."));
+        let (one, other) = (draw(), draw());
+        run(
+            &mut admin,
+            &format!(
+                "create table public.{name} (id int primary key, owner text, team int); \
+                 alter table public.{name} enable row level security; grant all on public.{name} to authenticated; \
+                 create policy one on public.{name} for select to authenticated using ({one}); \
+                 create policy other on public.{name} for select to authenticated using ({other}); \
+                 alter publication supabase_realtime add table public.{name}"
+            ),
+        )
+        .await;
+        names.push(name);
+    }
+    let service = Service::start(database.config(testkit::SUPERUSER)).await;
+    let listed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut clients = Vec::new();
+    for user in 0..USERS {
+        let claims =
+            json!({"role": "authenticated", "sub": user.to_string(), "team": (user % 13).to_string()});
+        let mut client = service.client(claims.clone()).await;
+        client.join("room", tables(&listed)).await;
+        clients.push((client, claims));
+    }
+    for (client, _) in &mut clients {
+        assert_eq!(client.system().await.0, "ok");
+    }
+    let mut id = 0;
+    while id < ROWS {
+        let table = dice.roll(TABLES);
+        let rows: Vec<String> = (0..=dice.roll(9))
+            .map(|_| {
+                id += 1;
+                format!("({id}, '{}', {})", dice.roll(USERS), dice.roll(13))
+            })
+            .collect();
+        run(&mut admin, &format!("insert into public.note{table} values {}", rows.join(", "))).await;
+    }
+    run(&mut admin, "insert into public.mark default values").await;
+    let query: Vec<String> =
+        names.iter().enumerate().map(|(at, name)| format!("select id, {at} from public.{name}")).collect();
+    let query = query.join(" union all ");
+    let mut delivered = 0;
+    for (client, claims) in &mut clients {
+        let changes = client.changes_until("mark").await;
+        let heard: BTreeSet<(i64, i64)> = changes
+            .iter()
+            .map(|change| {
+                let table = change["data"]["table"].as_str().unwrap().trim_start_matches("note");
+                (change["data"]["record"]["id"].as_i64().unwrap(), table.parse().unwrap())
+            })
+            .collect();
+        assert_eq!(heard.len(), changes.len(), "each once");
+        assert_eq!(heard, selected(&mut admin, claims, &query).await, "{claims}");
+        delivered += heard.len();
+    }
+    assert!(delivered > 1000, "{delivered}");
+    service.stop().await;
 }

@@ -34,13 +34,18 @@ impl Service {
         let ring = KeyRing::new(KeySet::from_secret(SECRET).unwrap());
         // Slots belong to the whole cluster, which tests share.
         let slot_suffix = format!("{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let config = Config { slot_suffix, ..Config::default() };
+        // Clients of tests say nothing while they wait for each other.
+        let idle_timeout = Duration::from_secs(600);
+        let config = Config { slot_suffix, idle_timeout, ..Config::default() };
+        let evaluation = login.clone().with_user("authenticator").with_password(Some(testkit::PASSWORD));
         let pool = Pool::new(login.clone(), PoolConfig { max_size: 4, ..PoolConfig::default() });
         let realtime = Realtime::start(
             config,
             Surroundings {
                 pool,
+                authorization: Pool::new(evaluation.clone(), PoolConfig::default()),
                 replication: login,
+                evaluation,
                 ring: ring.clone(),
                 management: realtime::http::Management::default(),
                 upkeep: Upkeep { prepare: bootstrap::REALTIME_UPKEEP, expire: bootstrap::REALTIME_EXPIRY },

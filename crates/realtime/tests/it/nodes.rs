@@ -7,18 +7,18 @@ use realtime::Config;
 use serde_json::json;
 
 use crate::client::Socket;
-use crate::service::{Service, node};
+use crate::service::{Service, http, node};
 
 const TOPIC: &str = "realtime:room";
 
-struct Redis {
+pub(crate) struct Redis {
     process: Child,
     folder: tempfile::TempDir,
 }
 
 impl Redis {
     /// None where it is not installed.
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let process = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
@@ -34,9 +34,12 @@ impl Redis {
         Some(redis)
     }
 
-    fn config(&self) -> Config {
-        let path = self.folder.path().join("redis.sock");
-        Config { redis_url: Some(format!("redis+unix://{}", path.display())), ..Config::default() }
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config { redis_url: Some(self.url()), ..Config::default() }
     }
 }
 
@@ -89,7 +92,7 @@ async fn messages_and_presences_reach_every_node() {
 }
 
 /// Waits until a query about the database says `t`.
-async fn until(admin: &mut database::Connection, sql: &str) {
+pub(crate) async fn until(admin: &mut database::Connection, sql: &str) {
     for _ in 0..400 {
         if admin.simple_query(sql).await.unwrap()[0].scalar() == Some("t") {
             return;
@@ -103,7 +106,7 @@ async fn until(admin: &mut database::Connection, sql: &str) {
 async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
     const READS: &str = "select count(*) = 1 from pg_replication_slots where active and confirmed_flush_lsn is not null \
         and database = current_database() \
-        and slot_name like 'supabase_realtime_messages%'";
+        and slot_name like 'supabase_realtime_replication_slot%'";
     const SEND: &str = "select realtime.send('{\"id\": 1}', 'hello', 'room', false)";
     let Some(redis) = Redis::start().await else { return };
     let first = Service::with(redis.config()).await;
@@ -133,7 +136,105 @@ async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
         }
         // Whoever reads is lost: somebody takes over.
         let kill = "select pg_terminate_backend(active_pid) from pg_replication_slots \
-            where slot_name like 'supabase_realtime_messages%' and database = current_database()";
+            where slot_name like 'supabase_realtime_replication_slot%' and database = current_database()";
         admin.simple_query(kill).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn table_changes_are_read_once_and_judged_where_the_subscriber_is() {
+    const ONE_READER: &str =
+        "select count(*) = 1 from pg_replication_slots where active and database = current_database()";
+    let Some(redis) = Redis::start().await else { return };
+    let first = Service::with(redis.config()).await;
+    first
+        .sql(
+            "create table public.note (id serial primary key, owner text); alter table public.note enable row level security; \
+             create policy own on public.note for select using (auth.jwt() ->> 'sub' = owner); \
+             grant all on public.note to authenticated; alter publication supabase_realtime add table public.note",
+        )
+        .await;
+    let (second, address, _) = node(&first.database, redis.config()).await;
+    let mut admin = first.database.admin().await;
+    let entries = json!([{ "event": "*", "schema": "public", "table": "note" }]);
+    let mut sockets = Vec::new();
+    for (subject, address) in [("1", first.address), ("2", address), ("3", address)] {
+        let token = first.token_for("authenticated", 3600, json!({ "sub": subject }));
+        let mut socket = Socket::connect(address, "2.0.0", &token).await.unwrap();
+        socket.join_quietly(TOPIC, json!({ "postgres_changes": entries })).await;
+        assert_eq!(socket.json().await[4]["message"], "Subscribed to PostgreSQL");
+        sockets.push(socket);
+    }
+    until(&mut admin, ONE_READER).await;
+    for round in 0..2 {
+        admin
+            .simple_query(
+                "insert into public.note (owner) select (g % 3 + 1)::text from generate_series(1, 300) g",
+            )
+            .await
+            .unwrap();
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            let mut last = 0;
+            for _ in 0..100 {
+                let change = socket.json().await;
+                let record = &change[4]["data"]["record"];
+                assert_eq!(record["owner"], (number + 1).to_string());
+                assert!(record["id"].as_i64().unwrap() > last, "in their order");
+                last = record["id"].as_i64().unwrap();
+            }
+        }
+        if round == 0 {
+            // The reader is lost: whoever follows says so, and somebody takes over.
+            let kill = "select pg_terminate_backend(active_pid) from pg_replication_slots \
+                where active and database = current_database()";
+            admin.simple_query(kill).await.unwrap();
+            for socket in &mut sockets {
+                assert_eq!(socket.json().await[4]["message"], "Subscribed to PostgreSQL");
+            }
+            until(&mut admin, ONE_READER).await;
+        }
+    }
+    // An orderly end is followed by the other node at once.
+    second.stop().await;
+    let socket = &mut sockets[0];
+    until(&mut admin, ONE_READER).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    until(&mut admin, ONE_READER).await;
+    admin.simple_query("insert into public.note (owner) values ('1')").await.unwrap();
+    let mut message = socket.json().await;
+    while message[3] == "system" {
+        message = socket.json().await;
+    }
+    assert_eq!(message[4]["data"]["record"]["owner"], "1");
+}
+
+#[tokio::test]
+async fn limits_of_the_tenant_hold_on_every_node() {
+    let Some(redis) = Redis::start().await else { return };
+    let first = Service::with(redis.config()).await;
+    let (_second, address, _) = node(&first.database, redis.config()).await;
+    let token = first.token("anon");
+    let mut there = Socket::connect(address, "2.0.0", &token).await.unwrap();
+    there.join_quietly(TOPIC, json!({})).await;
+    // The nodes may need a moment to find each other.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let bearer = format!("Bearer {}", first.token("service_role"));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let path = "/api/tenants/realtime-dev";
+    let tenant = json!({ "tenant": { "max_channels_per_client": 1 } }).to_string();
+    assert_eq!(http(first.address, "PUT", path, &headers, tenant.as_bytes()).await.0, 201);
+    for attempt in 0.. {
+        let topic = format!("realtime:other{attempt}");
+        there
+            .send("1", "1", &topic, "phx_join", json!({ "config": { "presence": { "enabled": false } } }))
+            .await;
+        let answer = there.json().await;
+        if answer[4]["response"]["reason"] == "ChannelRateLimitReached: Too many channels" {
+            break;
+        }
+        assert!(attempt < 50, "{answer}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(http(first.address, "POST", &format!("{path}/reload"), &headers, b"").await.0, 204);
+    assert_eq!(there.json().await[4]["message"], "Server requested disconnect");
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use database::{ConnectConfig, Pool, PoolConfig};
 use realtime::http::Management;
 use realtime::{Config, Realtime, Surroundings};
 use serde_json::{Value, json};
@@ -69,12 +70,23 @@ fn sign(ring: &KeyRing, role: &str, seconds: i64, more: Value) -> String {
 
 /// One more service on the same database.
 pub(crate) async fn node(database: &TestDatabase, config: Config) -> (Realtime, SocketAddr, KeyRing) {
+    node_on(&|user| database.config(user), config).await
+}
+
+/// A service on the database to which `login` leads a role.
+pub(crate) async fn node_on(
+    login: &dyn Fn(&str) -> ConnectConfig,
+    config: Config,
+) -> (Realtime, SocketAddr, KeyRing) {
+    let pool = |user| Pool::new(login(user), PoolConfig { max_size: 4, ..PoolConfig::default() });
     let ring = KeyRing::new(KeySet::from_secret(SECRET).unwrap());
     let realtime = Realtime::start(
         config,
         Surroundings {
-            pool: database.pool("supabase_admin"),
-            replication: database.config("supabase_admin"),
+            pool: pool("supabase_admin"),
+            authorization: pool("authenticator"),
+            replication: login("supabase_admin"),
+            evaluation: login("authenticator"),
             ring: ring.clone(),
             management: Management { api: Some(ring.clone()), ..Management::default() },
             upkeep: realtime::changes::Upkeep {

@@ -4,15 +4,23 @@ use config::Config;
 
 use crate::Error;
 
-/// How many connections policies and the tenant API share.
+/// How many connections the evaluation of channels' policies has.
 pub(crate) const POOL_SIZE: usize = 5;
+/// How many the tenant API and replays share.
+pub(crate) const ADMINISTRATION: usize = 2;
 
-/// The limits of the service's pool.
+/// The limits of the pool for the tenant API and replays.
+#[must_use]
+pub fn administration() -> database::PoolConfig {
+    database::PoolConfig { name: "realtime", max_size: ADMINISTRATION, ..database::PoolConfig::default() }
+}
+
+/// The limits of the pool in which policies are evaluated.
 #[must_use]
 pub fn pool(config: &Config) -> database::PoolConfig {
     let wanted = config.environment.get("DB_POOL_SIZE").and_then(|size| size.parse().ok());
     database::PoolConfig {
-        name: "realtime",
+        name: "realtime_authorization",
         max_size: wanted.filter(|size| *size > 0).unwrap_or(POOL_SIZE),
         ..database::PoolConfig::default()
     }
