@@ -7,7 +7,7 @@ use config::Config;
 use crate::Error;
 
 /// How many connections requests share.
-pub(crate) const POOL_SIZE: usize = 10;
+pub(crate) const POOL_SIZE: usize = 9;
 
 /// The limits of the service's pool.
 #[must_use]

@@ -46,5 +46,5 @@ fn variables(config: &Config) -> Vec<(String, String)> {
     variables
 }
 
-/// How many connections requests share.
-const POOL_SIZE: usize = 20;
+/// How many connections requests share. With those of the other services it makes 40.
+const POOL_SIZE: usize = 14;
