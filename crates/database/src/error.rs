@@ -131,6 +131,12 @@ impl Error {
         }
     }
 
+    /// Whether the server does not let us in: a wrong password, or none.
+    pub fn is_refused_login(&self) -> bool {
+        matches!(self, Error::Authentication(_))
+            || self.as_db().is_some_and(|report| report.code.class() == "28")
+    }
+
     /// The SQLSTATE, when the server reported one.
     pub fn sqlstate(&self) -> Option<&SqlState> {
         self.as_db().map(|report| &report.code)

@@ -40,6 +40,21 @@ async fn a_request_runs_under_its_role_and_settings_and_leaves_nothing_behind(cl
     assert_eq!(scalar(&pool, after).await.as_deref(), Some("postgres|"));
 }
 
+async fn retired_connections_are_not_used_again(cluster) {
+    let pool = pool(cluster, 2);
+    let backend = "select pg_backend_pid()::text";
+    let idle = scalar(&pool, backend).await;
+    let held = pool.acquire().await.unwrap();
+    pool.retire();
+    let fresh = scalar(&pool, backend).await;
+    assert!(fresh.is_some() && fresh != idle);
+    drop(held);
+    // The one that was in use is closed when it comes back, the fresh one stays.
+    assert_eq!(scalar(&pool, backend).await, fresh);
+    assert_eq!(pool.status().connects, 2);
+    assert_eq!(pool.status().size, 1);
+}
+
 async fn more_settings_than_one_statement_makes_are_all_made(cluster) {
     let pool = pool(cluster, 1);
     let mut context = RequestContext::default();

@@ -303,6 +303,13 @@ impl ConnectConfig {
         self
     }
 
+    /// The same under an application name, unless it has one.
+    #[must_use]
+    pub fn with_fallback_application_name(mut self, name: &str) -> Self {
+        self.application_name.get_or_insert_with(|| name.to_owned());
+        self
+    }
+
     /// The same under an application name.
     #[must_use]
     pub fn with_application_name(mut self, name: &str) -> Self {

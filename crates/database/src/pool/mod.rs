@@ -40,6 +40,8 @@ struct Inner {
     idle: Mutex<Vec<Idle>>,
     pooler: OnceCell<Pooler>,
     closed: AtomicBool,
+    /// Connections that were opened under an earlier number are not used again.
+    generation: AtomicU64,
     size: Arc<AtomicUsize>,
     waiting: AtomicUsize,
     timeouts: AtomicU64,
@@ -63,6 +65,7 @@ struct Idle {
 struct Live {
     connection: Box<Connection>,
     created: Instant,
+    generation: u64,
     size: Arc<AtomicUsize>,
 }
 
@@ -117,6 +120,7 @@ impl Pool {
                 idle: Mutex::new(Vec::with_capacity(max_size)),
                 pooler: OnceCell::new(),
                 closed: AtomicBool::new(false),
+                generation: AtomicU64::new(0),
                 size: Arc::new(AtomicUsize::new(0)),
                 waiting: AtomicUsize::new(0),
                 timeouts: AtomicU64::new(0),
@@ -262,6 +266,13 @@ impl Pool {
         }
     }
 
+    /// Closes idle connections, and those in use when they come back: what the server applies when a connection is opened
+    /// has changed. Requests get new ones.
+    pub fn retire(&self) {
+        self.inner.generation.fetch_add(1, Ordering::SeqCst);
+        drop(std::mem::take(&mut *self.inner.idle()));
+    }
+
     /// Closes idle connections, those in use when they come back, and refuses new work. Waits for both.
     pub async fn close(&self) {
         let inner = &self.inner;
@@ -369,6 +380,7 @@ impl Inner {
             return Err(Error::PoolClosed);
         }
         // Boxed: connecting is rare, and its future would make that of every request large.
+        let generation = self.generation.load(Ordering::SeqCst);
         let mut connection = Box::new(Box::pin(Connection::connect(&self.config)).await?);
         connection.set_statement_cache_size(self.limits.statement_cache_size);
         let named = match self.limits.prepared_statements {
@@ -385,7 +397,7 @@ impl Inner {
         self.metrics.connects.increment(1);
         self.size.fetch_add(1, Ordering::Relaxed);
         self.spawn_reaper();
-        Ok(Live { connection, created: Instant::now(), size: self.size.clone() })
+        Ok(Live { connection, created: Instant::now(), generation, size: self.size.clone() })
     }
 
     /// Takes a connection back.
@@ -425,8 +437,8 @@ impl Inner {
 
     fn store(&self, live: Live) {
         let mut idle = self.idle();
-        // `close` sets the flag before it empties the stack.
-        if !self.closed.load(Ordering::SeqCst) {
+        // `close` sets the flag before it empties the stack, `retire` the number.
+        if !self.closed.load(Ordering::SeqCst) && live.generation == self.generation.load(Ordering::SeqCst) {
             idle.push(Idle { live, since: Instant::now() });
             self.metrics.idle.set(idle.len() as f64);
         }
