@@ -2,6 +2,9 @@
 //!
 //! Each variant is one of PostgREST's documented codes. [`Error::response`] is the only place that turns one into HTTP.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -166,6 +169,10 @@ pub enum Error {
         /// The error.
         error: database::Error,
     },
+    /// `54011`, as PostgreSQL reports it: an embed hands up more columns than a `SELECT` can have.
+    TooManyColumns,
+    /// `54001`: what is asked for becomes a statement out of all proportion to the request.
+    TooComplex,
     /// `21000`, as pg-safeupdate raises it: every row would be changed. Names the statement.
     RequiresWhere(&'static str),
     /// `PGRSTX00`: the database answered something that cannot be.
@@ -395,7 +402,29 @@ impl Error {
             Self::RequiresWhere(statement) => {
                 Parts::new(400, "21000", format!("{statement} requires a WHERE clause"))
             }
+            Self::TooManyColumns => {
+                Parts::new(500, "54011", "target lists can have at most 1664 entries")
+            }
+            Self::TooComplex => Parts::new(500, "54001", "the request becomes too long a statement"),
             Self::Internal(message) => Parts::new(500, "PGRSTX00", message),
+        }
+    }
+
+    /// Whether this is told in the log. When no connection is free that is so for many requests at once.
+    fn is_worth_a_line(&self) -> bool {
+        static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+        match self {
+            Self::NoCatalog => false,
+            Self::Database { error: database::Error::PoolTimeout { .. }, .. } => {
+                let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                if last.is_some_and(|last| now.duration_since(last) < Duration::from_secs(5)) {
+                    return false;
+                }
+                *last = Some(now);
+                true
+            }
+            _ => true,
         }
     }
 
@@ -403,6 +432,9 @@ impl Error {
     pub fn response(&self, retry_after: u64) -> Response<Body> {
         let parts = self.parts();
         let body = parts.body();
+        if parts.status.is_server_error() && self.is_worth_a_line() {
+            tracing::error!("{body}");
+        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = parts.status;
         let headers = response.headers_mut();

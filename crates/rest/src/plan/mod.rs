@@ -9,6 +9,7 @@ pub mod read;
 pub mod resolve;
 pub mod spread;
 pub mod tree;
+pub(crate) mod weight;
 
 use crate::catalog::{Catalog, Routine};
 use crate::config::Config;

@@ -11,6 +11,7 @@ use crate::parse::request::{Action, Request};
 use crate::plan::places::{Named, Places, update};
 use crate::plan::resolve::{self, Columns};
 use crate::plan::tree::{Column, Logic, Order, Output, ReadNode, Selected, Spread, SpreadColumn};
+use crate::plan::weight::{Allowance, MOST_COLUMNS};
 use crate::plan::{embed, spread};
 
 /// The read plan of a request: of a relation, or of what a change or a function returns.
@@ -34,12 +35,15 @@ pub(crate) fn tree<'a>(
     add_aliases(&mut root);
     relate_orders(&mut root)?;
     filter_embeds(&mut root);
-    add_outputs(&mut root);
+    let mut allowance = Allowance::new();
+    allowance.take_count(&root)?;
+    add_outputs(&mut root, &mut allowance)?;
     if !config.aggregates_enabled {
         refuse_aggregates(&root)?;
     }
     spread::hoist_aggregates(&mut root);
     spread::order_arrays(&mut root)?;
+    allowance.take_orders(&root)?;
     if let (Some(max), false) = (config.max_rows, request.action.mutates()) {
         restrict(&mut root, max);
     }
@@ -153,9 +157,6 @@ fn add_logic<'a>(
     Ok(())
 }
 
-/// The most columns that a `SELECT` can have (`MaxTupleAttributeNumber`).
-const MOST_COLUMNS: isize = 1664;
-
 /// Replaces `*` by the columns where their names must be known: when a value has another form outside, beside aggregates,
 /// and in spreads.
 fn expand_stars<'a>(node: &mut ReadNode<'a>, catalog: &'a Catalog, grouped: bool) {
@@ -165,7 +166,7 @@ fn expand_stars<'a>(node: &mut ReadNode<'a>, catalog: &'a Catalog, grouped: bool
     let spread = node.spread.is_some();
     let columns = columns_of(catalog, node);
     // PostgreSQL refuses a list of more than 1664 columns, so beyond that there is nothing to expand.
-    let mut left = MOST_COLUMNS;
+    let mut left = MOST_COLUMNS as isize;
     let star = node.select.iter().any(|selected| {
         selected.column.name == "*"
             && (selected.aggregate.is_none() || (spread && selected.aggregate == Some(Aggregate::Count)))
@@ -275,25 +276,36 @@ fn filter_embeds(node: &mut ReadNode<'_>) {
 }
 
 /// Decides how embeds appear in their parents, innermost first.
-fn add_outputs(node: &mut ReadNode<'_>) {
-    node.children.iter_mut().for_each(add_outputs);
-    node.outputs = node
-        .children
-        .iter()
-        .filter_map(|child| {
-            let relationship = child.relationship?;
-            let alias = child.aggregate_alias.clone();
-            Some(match child.spread {
-                Some(_) => Output::Spread { columns: spread_columns(child), alias },
-                None => Output::Json {
-                    name: child.output_name(),
-                    alias,
-                    object: relationship.is_to_one(),
-                    hidden: selects_nothing(child),
-                },
-            })
-        })
-        .collect();
+fn add_outputs(node: &mut ReadNode<'_>, allowance: &mut Allowance) -> Result<(), Error> {
+    for child in &mut node.children {
+        add_outputs(child, allowance)?;
+    }
+    node.outputs.reserve_exact(node.children.len());
+    for child in &node.children {
+        let Some(relationship) = child.relationship else { continue };
+        let alias = child.aggregate_alias.clone();
+        node.outputs.push(match child.spread {
+            Some(_) => {
+                allowance.take_columns(columns_handed_up(child))?;
+                Output::Spread { columns: spread_columns(child), alias }
+            }
+            None => Output::Json {
+                name: child.output_name(),
+                alias,
+                object: relationship.is_to_one(),
+                hidden: selects_nothing(child),
+            },
+        });
+    }
+    Ok(())
+}
+
+fn columns_handed_up(node: &ReadNode<'_>) -> usize {
+    let of_embed = |output: &Output<'_>| match output {
+        Output::Json { .. } => 1,
+        Output::Spread { columns, .. } => columns.len(),
+    };
+    node.select.len() + node.outputs.iter().map(of_embed).sum::<usize>()
 }
 
 fn selects_nothing(node: &ReadNode<'_>) -> bool {
