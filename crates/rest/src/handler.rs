@@ -204,8 +204,7 @@ impl Job<'_> {
         let context = self.context(Access::ReadOnly, FunctionContext::default());
         let pool = &self.rest.shared.pool;
         let check = |outcome: &Outcome| if work.explains { Ok(()) } else { singular(outcome, &plan.media) };
-        // What the planner guesses comes behind the body, so there the body must be held.
-        let (outcome, flow) = if plan.head || work.explains || planned {
+        let (outcome, flow) = if plan.head || work.explains {
             (Box::pin(execute::run(pool, &context, &work, false, check)).await?, None)
         } else {
             execute::read(pool, &context, &work, &self.delivery(), check).await?

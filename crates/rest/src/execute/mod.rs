@@ -128,7 +128,7 @@ fn outcome(results: &[ResultSet], main: usize, work: &Work<'_>) -> Result<Outcom
         return Ok(Outcome { body: body.into(), ..Outcome::default() });
     }
     let Some(first) = result.rows.first() else { return Ok(Outcome::default()) };
-    let planned = work.planned.as_ref().and_then(|_| planned_rows(results.get(main + 1)?));
+    let planned = work.planned.as_ref().and_then(|_| planned_rows(results.get(main + 1)?.scalar()?));
     Ok(Outcome { planned, ..row(first) })
 }
 
@@ -152,7 +152,7 @@ fn number(text: Option<&str>) -> Option<i64> {
 }
 
 /// `Plan Rows` of the outermost node.
-fn planned_rows(result: &ResultSet) -> Option<i64> {
-    let plan: serde_json::Value = serde_json::from_str(result.scalar()?).ok()?;
+fn planned_rows(plan: &str) -> Option<i64> {
+    let plan: serde_json::Value = serde_json::from_str(plan).ok()?;
     plan.get(0)?.get("Plan")?.get("Plan Rows")?.as_i64()
 }

@@ -21,10 +21,16 @@ pub async fn read(
 ) -> Result<(Outcome, Option<Flow>), Error> {
     let failed = |error| Error::Database { authenticated: context.authenticated, error };
     let main_parameters = parameters(&work.main);
-    let mut statements = Vec::with_capacity(3);
+    let planned_parameters = work.planned.as_ref().map(parameters).unwrap_or_default();
+    let mut statements = Vec::with_capacity(4);
     if let Some(function) = work.pre_request {
         statements.push(Statement::new(function, &[]));
     }
+    // Before the rest, so that everything is known when the body begins.
+    let planned = work.planned.as_ref().map(|planned| {
+        statements.push(Statement::new(&planned.text, &planned_parameters));
+        statements.len() - 1
+    });
     let main = statements.len();
     statements
         .push(Statement::new(&work.main.text, &main_parameters).results(Format::PerColumn(&Columns::BINARY)));
@@ -40,20 +46,34 @@ pub async fn read(
     let mut stream = stream.map_err(failed)?;
     let mut statement = 0;
     let mut outcome = Outcome::default();
+    let (mut guess, mut plan) = (None, Vec::new());
     let mut fields: Vec<Option<Vec<u8>>> = Vec::new();
     while let Some(event) = stream.next().await.map_err(failed)? {
         match event {
-            StreamEvent::Complete(_) => statement += 1,
-            StreamEvent::Row(row) if statement == main => outcome = super::row(&row),
+            StreamEvent::Complete(_) => {
+                if !plan.is_empty() {
+                    guess =
+                        std::str::from_utf8(&std::mem::take(&mut plan)).ok().and_then(super::planned_rows);
+                }
+                statement += 1;
+            }
+            StreamEvent::Row(row) if Some(statement) == planned => {
+                guess = row.text(0).and_then(super::planned_rows);
+            }
+            StreamEvent::Row(row) if statement == main => {
+                outcome = Outcome { planned: guess, ..super::row(&row) };
+            }
             StreamEvent::Field { index, length } if statement == main => {
                 if index == Columns::BODY {
-                    outcome = from_fields(&fields);
+                    outcome = Outcome { planned: guess, ..from_fields(&fields) };
                     check(&outcome)?;
                     let flow = length.map(|length| delivery.begin(stream, length));
                     return Ok((outcome, flow));
                 }
                 fields.push(length.map(Vec::with_capacity));
             }
+            // The plan of very many embeds comes in pieces, too.
+            StreamEvent::Chunk(bytes) if Some(statement) == planned => plan.extend_from_slice(&bytes),
             StreamEvent::Chunk(bytes) if statement == main => {
                 if let Some(Some(field)) = fields.last_mut() {
                     field.extend_from_slice(&bytes);
