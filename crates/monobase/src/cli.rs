@@ -159,6 +159,14 @@ pub(crate) struct StatusArguments {
 pub(crate) struct ServeArguments {
     /// auth, rest, gateway, … or the name of the original's container
     pub(crate) service: String,
+    /// The original's configuration file; only rest has one
+    pub(crate) file: Option<PathBuf>,
+    /// Print the configuration as a file, secrets included, and exit; only rest
+    #[arg(long)]
+    pub(crate) dump_config: bool,
+    /// Print what is known of the database as JSON, and exit; only rest
+    #[arg(long, conflicts_with = "dump_config")]
+    pub(crate) dump_schema: bool,
 }
 
 #[derive(Args, Debug)]

@@ -75,6 +75,25 @@ impl ClaimPath {
         (!steps.is_empty()).then_some(Self(steps))
     }
 
+    /// The path as it is written in full, with every key in quotes.
+    pub fn written(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Key(key) => format!(".\"{key}\""),
+            Step::Index(index) => format!("[{index}]"),
+            Step::Filter(comparison, value) => {
+                let operator = match comparison {
+                    Comparison::Equal => "==",
+                    Comparison::NotEqual => "!=",
+                    Comparison::StartsWith => "^==",
+                    Comparison::EndsWith => "==^",
+                    Comparison::Contains => "*==",
+                };
+                format!("[?(@ {operator} \"{value}\")]")
+            }
+        };
+        self.0.iter().map(step).collect()
+    }
+
     /// The role that claims name; JSON text if it is no string.
     pub fn find(&self, claims: &Map<String, Value>) -> Option<String> {
         let mut steps = self.0.iter();

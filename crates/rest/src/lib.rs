@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod claim_path;
 pub mod config;
 mod cors;
+pub mod dump;
 pub mod error;
 pub mod execute;
 mod fuzzy;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{self, Surroundings};
 use crate::catalog::{Catalog, load, settings};
+use crate::config::Origin;
 use crate::execute::Flows;
 use crate::{Config, handler};
 
@@ -81,8 +82,14 @@ pub(crate) struct Shared {
     /// Bodies that are on their way to clients.
     pub(crate) flows: Flows,
     pub(crate) state: ArcSwap<State>,
-    /// What the environment said, before the database had its say.
-    base: Config,
+    /// What environment and file said, before the database had its say.
+    base: ArcSwap<Config>,
+    /// Where that can be read again.
+    origin: Option<Origin>,
+    /// What the server applies to connections of the login role when they are opened; empty before the first load.
+    login_settings: std::sync::Mutex<String>,
+    /// Why the service cannot go on, once that is so.
+    gave_up: watch::Sender<Option<String>>,
     /// When the next attempt to load is made, for `Retry-After`.
     retry_after: AtomicU64,
     reloads: mpsc::Sender<Reload>,
@@ -119,6 +126,43 @@ impl Shared {
         (!Arc::ptr_eq(&state, known)).then_some(state)
     }
 
+    /// Why there is no use in trying again.
+    fn hopeless(&self, error: &load::LoadError) -> Option<&'static str> {
+        if !self.base.load().automatic_recovery {
+            return Some("automatic recovery is disabled");
+        }
+        // A wrong password at the start is a wrong configuration. Later it may be one that is being changed.
+        let refused = matches!(error, load::LoadError::Database(error) if error.is_refused_login());
+        (refused && self.loaded.load(Ordering::Relaxed) == 0).then_some("the database refuses the login")
+    }
+
+    /// Environment and file, read again where that is possible.
+    fn reread(&self) {
+        let Some(origin) = &self.origin else { return };
+        let before = self.base.load();
+        match origin.read() {
+            Ok(config) => self.base.store(Arc::new(Config {
+                uri: before.uri.clone(),
+                cors: before.cors,
+                require_where: before.require_where,
+                ..config
+            })),
+            Err(error) => {
+                tracing::error!("Failed reloading config: {error}")
+            }
+        }
+    }
+
+    /// Connections that were opened under other settings of the login role are not used any more.
+    fn follow_login_settings(&self, now: String) {
+        let mut known = self.login_settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let changed = *known != now;
+        if changed && self.loaded.load(Ordering::Relaxed) > 0 {
+            self.pool.retire();
+        }
+        *known = now;
+    }
+
     /// A request found the database away, and nobody listens for when it is back.
     pub(crate) fn suspect(&self) {
         self.wake(Reload::Schema);
@@ -141,6 +185,15 @@ impl Rest {
     ///
     /// Must be called within a tokio runtime.
     pub fn start(config: Config, pool: Pool, keys: Option<KeyRing>) -> Self {
+        Self::launch(config, None, pool, keys)
+    }
+
+    /// The same with a configuration that is read again with every reload. `config` is what was read of it so far.
+    pub fn start_from(origin: Origin, config: Config, pool: Pool, keys: Option<KeyRing>) -> Self {
+        Self::launch(config, Some(origin), pool, keys)
+    }
+
+    fn launch(config: Config, origin: Option<Origin>, pool: Pool, keys: Option<KeyRing>) -> Self {
         // A full queue needs nothing added to it: whatever it holds is read after what has happened by now.
         let (reloads, queue) = mpsc::channel(4);
         let shared = Arc::new(Shared {
@@ -154,7 +207,10 @@ impl Rest {
             loaded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             load_time: AtomicU64::new(0),
-            base: config,
+            base: ArcSwap::from_pointee(config),
+            origin,
+            login_settings: std::sync::Mutex::default(),
+            gave_up: watch::Sender::new(None),
         });
         let task = tokio::spawn(keep_loaded(Arc::downgrade(&shared), queue));
         Self { shared, task: Arc::new(Mutex::new(Some(task))) }
@@ -177,11 +233,31 @@ impl Rest {
 
     /// Takes what was notified on the configured channel. `None` says that notifications may have been missed.
     pub fn notified(&self, payload: Option<&str>) {
-        match payload {
-            None | Some("" | "reload schema") => self.shared.wake(Reload::Schema),
-            Some("reload config") => self.shared.wake(Reload::Config),
-            Some(_) => {}
-        }
+        let wanted = match payload {
+            None => return self.shared.wake(Reload::Schema),
+            Some("" | "reload schema") => Reload::Schema,
+            Some("reload config") => Reload::Config,
+            Some(_) => return,
+        };
+        let what = if wanted == Reload::Schema { "schema cache" } else { "config" };
+        tracing::info!("Received a {what} reload message on the {:?} channel", self.config().channel);
+        self.shared.wake(wanted);
+    }
+
+    /// Reads the configuration again, and what the database says about it. Returns at once.
+    pub fn reload_config(&self) {
+        self.shared.wake(Reload::Config);
+    }
+
+    /// Ends what cannot go on: who waits for [`Self::failure`] is told why.
+    pub fn give_up(&self, reason: &str) {
+        self.shared.gave_up.send_replace(Some(reason.to_owned()));
+    }
+
+    /// Why the service cannot go on: the database refuses its password, or went away and it was told not to wait
+    /// (`db-pool-automatic-recovery`). `None` as long as it can.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.shared.gave_up.subscribe()
     }
 
     /// Whether the catalogue is loaded.
@@ -252,6 +328,11 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
                 Err(error) => error,
             };
             shared.failed.fetch_add(1, Ordering::Relaxed);
+            if let Some(reason) = shared.hopeless(&error) {
+                tracing::error!(%error, "the catalogue could not be loaded");
+                shared.gave_up.send_replace(Some(format!("{reason}: {error}")));
+                return;
+            }
             metrics::counter!("pgrst_schema_cache_loads_total", "status" => "FAIL").increment(1);
             tracing::error!(%error, retry_in_seconds = pause, "the catalogue could not be loaded");
             shared.retry_after.store(pause, Ordering::Relaxed);
@@ -309,7 +390,11 @@ async fn reload(shared: &Shared, what: Reload) -> Result<Arc<State>, load::LoadE
     // A connection of its own: those of the pool are for requests. What the server remembers of ten thousand tables goes
     // with it, too.
     let mut connection = Connection::connect(shared.pool.config()).await?;
-    let config = settings::load(&mut connection, &shared.base).await?;
+    if what == Reload::Config || shared.base.load().db_config {
+        shared.reread();
+    }
+    let config = settings::load(&mut connection, &shared.base.load()).await?;
+    shared.follow_login_settings(settings::of_login(&mut connection).await?);
     let before = shared.state.load_full();
     let catalog =
         if what == Reload::Schema || before.catalog.is_none() || config.schemas != before.config.schemas {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use database::{Pool, PoolConfig};
 use http::Request;
+use rest::config::Origin;
 use rest::{Config, Rest};
 use testkit::Cluster;
 use tower::ServiceExt;
@@ -69,5 +70,67 @@ async fn settings_of_roles_are_followed_and_change_with_a_reload() {
     rest.notified(Some("reload config"));
     becomes(&rest, "/numbers", "[{\"n\":7}]").await;
     assert_eq!(rest.config().max_rows, Some(1));
+
+    // What the server applies when a connection is opened: those that are open do not have it.
+    admin.simple_query("alter role authenticator set statement_timeout = '2345ms'").await.unwrap();
+    admin.simple_query("alter role anon reset statement_timeout; create function other.patience() returns text stable language sql as $$ select current_setting('statement_timeout') $$").await.unwrap();
+    rest.notified(Some("reload schema"));
+    becomes(&rest, "/rpc/patience", "\"2345ms\"").await;
     rest.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_read_again_and_nothing_that_is_wrong_in_it_counts() {
+    let cluster = Cluster::bootstrapped(testkit::servers()[0]).await;
+    let mut admin = cluster.connect(testkit::SUPERUSER, "postgres").await;
+    admin
+        .simple_query("create table public.n (n int); insert into public.n values (1), (2); grant select on public.n to anon")
+        .await
+        .unwrap();
+    let file = std::env::temp_dir().join(format!("rest-settings-{}", std::process::id()));
+    std::fs::write(&file, "db-anon-role = \"anon\"\ndb-max-rows = 1").unwrap();
+    let origin = Origin::new([], Some(file.clone()));
+    let config = origin.read().unwrap();
+    let pool = Pool::new(cluster.config("authenticator", "postgres"), PoolConfig::default());
+    let rest = Rest::start_from(origin, config, pool, None);
+    becomes(&rest, "/n", "[{\"n\":1}]").await;
+    std::fs::write(&file, "db-anon-role = \"anon\"\ndb-max-rows = 2\ndb-tx-end = \"never\"").unwrap();
+    rest.reload_config();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(body(&rest, "/n").await, "[{\"n\":1}]");
+    std::fs::write(&file, "db-anon-role = \"anon\"").unwrap();
+    rest.reload_config();
+    becomes(&rest, "/n", "[{\"n\":1}, \n {\"n\":2}]").await;
+    std::fs::remove_file(&file).unwrap();
+    rest.stop().await;
+}
+
+#[tokio::test]
+async fn there_is_no_use_in_waiting_where_that_is_configured_or_the_password_is_wrong() {
+    let cluster = Cluster::bootstrapped(testkit::servers()[0]).await;
+    let config = |automatic_recovery| Config {
+        anon_role: Some("anon".to_owned()),
+        automatic_recovery,
+        ..Config::default()
+    };
+    let start = |automatic_recovery, user| {
+        let pool = Pool::new(cluster.config(user, "postgres"), PoolConfig::default());
+        Rest::start(config(automatic_recovery), pool, None)
+    };
+    // A role that may not log in is refused as a wrong password is.
+    let refused = start(true, "anon");
+    let mut failure = refused.failure();
+    let told = tokio::time::timeout(Duration::from_secs(20), failure.wait_for(Option::is_some)).await;
+    assert!(told.unwrap().unwrap().as_deref().unwrap().starts_with("the database refuses the login"));
+    let impatient = start(false, "authenticator");
+    while !impatient.is_ready() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut failure = impatient.failure();
+    assert_eq!(*failure.borrow(), None);
+    let killed = std::process::Command::new("kill").args(["-9", &cluster.pid().to_string()]).status();
+    assert!(killed.unwrap().success());
+    impatient.reload();
+    let told = tokio::time::timeout(Duration::from_secs(20), failure.wait_for(Option::is_some)).await;
+    assert!(told.unwrap().unwrap().as_deref().unwrap().starts_with("automatic recovery is disabled"));
 }

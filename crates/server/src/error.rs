@@ -89,6 +89,15 @@ pub enum Error {
     /// The service cannot run alone in this build.
     #[error("`serve {0}` is not part of this version of monobase yet")]
     CannotServe(String),
+    /// The service has no configuration file.
+    #[error("`serve {0}` takes no configuration file")]
+    NoFile(String),
+    /// The service cannot show what it would work with.
+    #[error("`serve {0}` has nothing to dump")]
+    CannotDump(String),
+    /// A service cannot go on.
+    #[error("giving up: {0}")]
+    GaveUp(String),
     /// A signal came before everything ran.
     #[error("interrupted")]
     Interrupted,

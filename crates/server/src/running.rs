@@ -31,6 +31,8 @@ pub struct Running {
     pub(crate) signals: Signals,
     pub(crate) info: Info,
     pub(crate) control: Option<Control>,
+    /// Says why a service cannot go on, once that is so.
+    pub(crate) failure: Option<watch::Receiver<Option<String>>>,
     /// Tells the listeners to stop.
     pub(crate) close: watch::Sender<bool>,
     pub(crate) listeners: Vec<JoinHandle<std::io::Result<()>>>,
@@ -70,6 +72,10 @@ impl Running {
         tokio::select! {
             () = self.signals.next() => tracing::info!("stopping"),
             () = ordered(self.control.as_ref()) => tracing::info!("stopping as ordered"),
+            reason = hopeless(self.failure.take()) => {
+                self.stop().await;
+                return Err(Error::GaveUp(reason));
+            }
         }
         let Ok(mut again) = Signals::listen() else {
             self.stop().await;
@@ -127,4 +133,15 @@ async fn ordered(control: Option<&Control>) {
         Some(control) => control.stop_requested().await,
         None => std::future::pending().await,
     }
+}
+
+/// Resolves when a service cannot go on; never without one that may say so.
+async fn hopeless(failure: Option<watch::Receiver<Option<String>>>) -> String {
+    if let Some(mut failure) = failure
+        && let Ok(reason) = failure.wait_for(Option::is_some).await
+        && let Some(reason) = reason.clone()
+    {
+        return reason;
+    }
+    std::future::pending().await
 }

@@ -1,6 +1,6 @@
 //! One service alone, as the original program runs: at the root path, from its own environment names.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokens::{Key, KeyRing, KeySet};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::access_log::{self, AccessLog};
-use crate::listen::Families;
 use crate::notifications::{Notifications, Subscription};
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
 use crate::{Error, Info, Progress, Step, listen};
+
+mod rest;
 
 /// How long requests in flight may take to finish at a stop: as long as the original auth server gives them.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -27,6 +27,25 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub struct ServeOptions {
     /// Told about each step.
     pub progress: Progress,
+    /// The original's configuration file, where it has one.
+    pub file: Option<PathBuf>,
+}
+
+/// What a service can print instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump {
+    /// Its configuration, with what the database says.
+    Config,
+    /// What it knows of the database, as JSON.
+    Schema,
+}
+
+/// What a service alone would work with.
+pub async fn dump(service: Service, options: ServeOptions, dump: Dump) -> Result<String, Error> {
+    match service {
+        Service::Rest => rest::dump(&Variables::of_process(), options.file, dump).await,
+        other => Err(Error::CannotDump(other.to_string())),
+    }
 }
 
 /// The process's environment, which is all the configuration that a service alone has.
@@ -52,7 +71,8 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
     options.progress.step(Step::Services);
     let mut running = nothing(signals);
     let outcome = match service {
-        Service::Rest => serve_rest(&mut running, &variables).await,
+        Service::Rest => rest::serve(&mut running, &variables, options.file).await,
+        other if options.file.is_some() => Err(Error::NoFile(other.to_string())),
         Service::Auth => serve_auth(&mut running, &variables).await,
         Service::Realtime => serve_realtime(&mut running, &variables).await,
         Service::Storage => serve_storage(&mut running, &variables).await,
@@ -66,50 +86,6 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
             Err(error)
         }
     }
-}
-
-async fn serve_rest(running: &mut Running, variables: &Variables) -> Result<(), Error> {
-    let refused = |error: rest::ConfigError| Error::Settings { service: "rest", reason: error.to_string() };
-    let settings = rest::Config::from_env(variables.0.iter().cloned()).map_err(refused)?;
-    let login = settings.connect().map_err(refused)?;
-    let ring = settings.keys().map_err(refused)?.map(KeyRing::new);
-    let (host, port) = (settings.host.clone(), settings.port);
-    let socket = settings.unix_socket.clone().map(|path| (path, settings.unix_socket_mode));
-    let admin = settings.admin_port.map(|port| (settings.admin_host.clone(), port));
-    let log = AccessLog::start(settings.log_level).map_err(|error| Error::Internal(error.to_string()))?;
-    let channel = settings.channel_enabled.then(|| settings.channel.clone());
-    let pool = Pool::new(login.clone(), settings.pool());
-    running.pools.push(pool.clone());
-    let limits = gateway::Limits { write_timeout: settings.stall_timeout, ..gateway::Limits::default() };
-    let rest = rest::Rest::start(settings, pool, ring);
-    running.services.push(Box::pin(rest.clone().stop()));
-    let router = rest.router().layer(axum::middleware::from_fn_with_state(log, access_log::answer));
-    let entrance = match socket {
-        Some((path, mode)) => {
-            let listener = listen::bind_unix(&path, mode, "the service")?;
-            serve_router(running, listener, router, limits, DRAIN);
-            running.services.push(Box::pin(remove(path.clone())));
-            rest::Entrance::Unix(path)
-        }
-        None => {
-            let listener = listen_as_postgrest(&host, port, "PGRST_SERVER_PORT")?;
-            let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
-            serve_router(running, listener, router, limits, DRAIN);
-            running.addresses.api = Some(bound);
-            rest::Entrance::Tcp(bound)
-        }
-    };
-    let listening = channel.map(|channel| {
-        let reloaded = rest.clone();
-        let told = Box::new(move |payload: Option<&str>| reloaded.notified(payload));
-        subscribe(running, login, Subscription { channel, told })
-    });
-    if let Some((host, port)) = admin {
-        let router = rest.admin_router(rest::Surroundings { entrance, listening });
-        let listener = listen_as_postgrest(&host, port, "PGRST_ADMIN_SERVER_PORT")?;
-        serve_router(running, listener, router, gateway::Limits::default(), DRAIN);
-    }
-    Ok(())
 }
 
 async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), Error> {
@@ -399,6 +375,7 @@ fn nothing(signals: Signals) -> Running {
         signals,
         info: Info::of_one_service(),
         control: None,
+        failure: None,
         close: watch::Sender::new(false),
         listeners: Vec::new(),
         tasks: Vec::new(),
@@ -407,29 +384,5 @@ fn nothing(signals: Signals) -> Running {
         pools: Vec::new(),
         postgres: None,
         notices: Vec::new(),
-    }
-}
-
-/// Listens where `server-host` says, in PostgREST's words: `*` is any address, `*4` and `*6` prefer a family and take the
-/// other if there is no such, `!4` and `!6` insist.
-fn listen_as_postgrest(host: &str, port: u16, setting: &'static str) -> Result<TcpListener, Error> {
-    const ANY_4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    const ANY_6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    let bind =
-        |ip, families| listen::bind_families(SocketAddr::new(ip, port), families, "the service", setting);
-    match host {
-        "!4" => bind(ANY_4, Families::Own),
-        "!6" => bind(ANY_6, Families::Own),
-        "*4" => bind(ANY_4, Families::Own).or_else(|_| bind(ANY_6, Families::Both)),
-        "*" | "*6" => bind(ANY_6, Families::Both).or_else(|_| bind(ANY_4, Families::Own)),
-        name => {
-            let refused = |reason: String| Error::Settings {
-                service: "rest",
-                reason: format!("server-host: {name:?} is no address: {reason}"),
-            };
-            let addresses = (name, port).to_socket_addrs().map_err(|error| refused(error.to_string()))?;
-            let address = addresses.into_iter().next().ok_or_else(|| refused("it has none".to_owned()))?;
-            bind(address.ip(), Families::Own)
-        }
     }
 }

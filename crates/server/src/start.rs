@@ -362,6 +362,7 @@ impl Starting {
             info,
             signals,
             control: self.control,
+            failure: None,
             close: self.close,
             listeners: self.listeners,
             tasks: self.watch.into_iter().chain([self.upkeep]).collect(),

@@ -1,7 +1,9 @@
 //! `monobase serve <service>`: one service alone, a drop-in for its original's container.
 
+use std::io::Write as _;
+
 use config::Service;
-use server::ServeOptions;
+use server::{Dump, ServeOptions};
 
 use crate::cli::{Global, ServeArguments};
 use crate::failure::{Code, Failure};
@@ -11,5 +13,19 @@ pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Fai
     let service: Service =
         arguments.service.parse().map_err(|error| Failure::from(error).code(Code::Usage))?;
     settings::start_logging(global.quiet, global.verbose, None)?;
-    settings::block_on(async { Ok(server::serve(service, ServeOptions::default()).await?) })
+    let options = ServeOptions { file: arguments.file.clone(), ..ServeOptions::default() };
+    let dump = match (arguments.dump_config, arguments.dump_schema) {
+        (false, false) => None,
+        (true, _) => Some(Dump::Config),
+        (false, true) => Some(Dump::Schema),
+    };
+    settings::block_on(async {
+        match dump {
+            None => Ok(server::serve(service, options).await?),
+            Some(dump) => {
+                let text = server::dump(service, options, dump).await?;
+                Ok(std::io::stdout().write_all(text.as_bytes())?)
+            }
+        }
+    })
 }

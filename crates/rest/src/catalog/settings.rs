@@ -9,6 +9,7 @@ use crate::catalog::load::{LoadError, text_array};
 use crate::config::{Config, RELOADABLE};
 
 const SETTINGS: &str = include_str!("sql/settings.sql");
+const LOGIN_SETTINGS: &str = include_str!("sql/login_settings.sql");
 const ROLE_SETTINGS: &str = include_str!("sql/role_settings.sql");
 
 /// Reads what the database says about the configuration, over what the environment said.
@@ -28,12 +29,15 @@ pub async fn load(connection: &mut Connection, base: &Config) -> Result<Config, 
     let mut config = match base.with_database_settings(&settings) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(%error, "the configuration in the database is not used");
+            tracing::error!("Failed reloading config: {error}");
             base.clone()
         }
     };
-    let results = connection.run(&[Statement::new(ROLE_SETTINGS, &[]).uncached()]).await?;
     config.role_settings.clear();
+    if !base.db_config {
+        return Ok(config);
+    }
+    let results = connection.run(&[Statement::new(ROLE_SETTINGS, &[]).uncached()]).await?;
     for row in results.iter().flat_map(|result| &result.rows) {
         if let (Some(role), Some(name), Some(value)) = (row.text(0), row.text(1), row.text(2)) {
             config
@@ -44,6 +48,12 @@ pub async fn load(connection: &mut Connection, base: &Config) -> Result<Config, 
         }
     }
     Ok(config)
+}
+
+/// What the server applies to a new connection of the login role, as a text to compare.
+pub async fn of_login(connection: &mut Connection) -> Result<String, LoadError> {
+    let results = connection.run(&[Statement::new(LOGIN_SETTINGS, &[]).uncached()]).await?;
+    Ok(results.first().and_then(|result| result.scalar()).unwrap_or_default().to_owned())
 }
 
 /// What the configured function leaves as settings of its transaction.

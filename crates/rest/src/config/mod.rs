@@ -12,8 +12,12 @@ use tokens::{Algorithm, KeySet, Policy};
 use crate::catalog::QualifiedName;
 use crate::claim_path::ClaimPath;
 
+mod dump;
+mod file;
+mod origin;
 mod source;
 
+pub use origin::Origin;
 pub(crate) use source::RELOADABLE;
 use source::Source;
 
@@ -150,6 +154,8 @@ pub struct Config {
     pub port: u16,
     /// `server-trace-header`
     pub trace_header: Option<http::HeaderName>,
+    /// The same as it was written: header names are kept in lower case.
+    pub trace_header_written: String,
     /// `server-timing-enabled`
     pub server_timing: bool,
     /// `server-unix-socket`
@@ -216,6 +222,7 @@ impl Default for Config {
             host: "!4".to_owned(),
             port: 3000,
             trace_header: None,
+            trace_header_written: String::new(),
             server_timing: false,
             unix_socket: None,
             unix_socket_mode: 0o660,
@@ -232,18 +239,7 @@ impl Default for Config {
 impl Config {
     /// Reads `PGRST_*` from an environment.
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut base = Self::default();
-        let mut values = BTreeMap::new();
-        let mut app_settings = BTreeMap::new();
-        for (name, value) in variables {
-            if let Some(name) = name.strip_prefix("PGRST_APP_SETTINGS_") {
-                app_settings.insert(format!("app.settings.{}", name.to_lowercase()), value);
-            } else if let Some(name) = name.strip_prefix("PGRST_") {
-                values.insert(name.to_ascii_lowercase(), value);
-            }
-        }
-        base.app_settings = app_settings.into_iter().collect();
-        Source(values).over(&base)
+        Origin::new(variables, None).read()
     }
 
     /// The same under settings found in the database (names with underscores), which win. Those that cannot be changed
@@ -251,13 +247,14 @@ impl Config {
     pub fn with_database_settings(&self, settings: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let reloadable = |name: &str| RELOADABLE.contains(&name);
         let known = settings.iter().filter(|(name, _)| reloadable(name));
-        Source(known.map(|(name, value)| (name.clone(), value.clone())).collect()).over(self)
+        let values = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Source::new(values, &read_file).over(self)
     }
 
     /// Where the database is. libpq's environment fills what the URI leaves out.
     pub fn connect(&self) -> Result<ConnectConfig, ConfigError> {
         ConnectConfig::parse_with(&self.uri, |name| std::env::var(name).ok())
-            .map(|config| config.with_application_name("PostgREST 13.0.7"))
+            .map(|config| config.with_fallback_application_name("PostgREST 13.0.7"))
             .map_err(|error| problem("db-uri", error.to_string()))
     }
 
@@ -308,6 +305,10 @@ impl Config {
     }
 }
 
+fn read_file(path: &str) -> std::io::Result<Vec<u8>> {
+    std::fs::read(path)
+}
+
 fn problem(key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError { key: key.to_owned(), problem: problem.into() }
 }
@@ -348,10 +349,108 @@ mod tests {
         assert_eq!(config.uri, "postgresql://");
     }
 
+    /// Every key of PostgREST's, under its name in the environment, with a value that is not the default.
+    const KEYS: [(&str, &str, &str); 41] = [
+        ("PGRST_ADMIN_SERVER_HOST", "127.0.0.1", "admin-server-host = \"127.0.0.1\""),
+        ("PGRST_ADMIN_SERVER_PORT", "3001", "admin-server-port = 3001"),
+        ("PGRST_APP_SETTINGS_X", "y", "app.settings.X = \"y\""),
+        ("PGRST_DB_AGGREGATES_ENABLED", "true", "db-aggregates-enabled = true"),
+        ("PGRST_DB_ANON_ROLE", "anon", "db-anon-role = \"anon\""),
+        ("PGRST_DB_CHANNEL", "c", "db-channel = \"c\""),
+        ("PGRST_DB_CHANNEL_ENABLED", "false", "db-channel-enabled = false"),
+        ("PGRST_DB_CONFIG", "false", "db-config = false"),
+        ("PGRST_DB_PRE_CONFIG", "a.b", "db-pre-config = \"a.b\""),
+        ("PGRST_DB_EXTRA_SEARCH_PATH", "a, b", "db-extra-search-path = \"a,b\""),
+        ("PGRST_DB_HOISTED_TX_SETTINGS", "work_mem", "db-hoisted-tx-settings = \"work_mem\""),
+        ("PGRST_DB_MAX_ROWS", "7", "db-max-rows = 7"),
+        ("PGRST_DB_PLAN_ENABLED", "1", "db-plan-enabled = true"),
+        ("PGRST_DB_POOL", "3", "db-pool = 3"),
+        ("PGRST_DB_POOL_ACQUISITION_TIMEOUT", "4", "db-pool-acquisition-timeout = 4"),
+        ("PGRST_DB_POOL_MAX_LIFETIME", "5", "db-pool-max-lifetime = 5"),
+        ("PGRST_DB_POOL_MAX_IDLETIME", "6", "db-pool-max-idletime = 6"),
+        ("PGRST_DB_POOL_AUTOMATIC_RECOVERY", "FALSE", "db-pool-automatic-recovery = false"),
+        ("PGRST_DB_PRE_REQUEST", "f", "db-pre-request = \"f\""),
+        ("PGRST_DB_PREPARED_STATEMENTS", "false", "db-prepared-statements = false"),
+        ("PGRST_DB_ROOT_SPEC", "root", "db-root-spec = \"root\""),
+        ("PGRST_DB_SCHEMAS", "one,  two", "db-schemas = \"one,two\""),
+        ("PGRST_DB_TX_END", "rollback-allow-override", "db-tx-end = \"rollback-allow-override\""),
+        ("PGRST_DB_URI", "postgres://h/d", "db-uri = \"postgres://h/d\""),
+        ("PGRST_JWT_AUD", "https://a.example", "jwt-aud = \"https://a.example\""),
+        ("PGRST_JWT_ROLE_CLAIM_KEY", ".a[0].\"b c\"", "jwt-role-claim-key = \".\\\"a\\\"[0].\\\"b c\\\"\""),
+        ("PGRST_JWT_SECRET", "secret", "jwt-secret = \"secret\""),
+        ("PGRST_JWT_SECRET_IS_BASE64", "true", "jwt-secret-is-base64 = true"),
+        ("PGRST_JWT_CACHE_MAX_LIFETIME", "9", "jwt-cache-max-lifetime = 9"),
+        ("PGRST_LOG_LEVEL", "debug", "log-level = \"debug\""),
+        ("PGRST_LOG_QUERY", "main-query", "log-query = \"main-query\""),
+        ("PGRST_OPENAPI_MODE", "disabled", "openapi-mode = \"disabled\""),
+        ("PGRST_OPENAPI_SECURITY_ACTIVE", "true", "openapi-security-active = true"),
+        (
+            "PGRST_OPENAPI_SERVER_PROXY_URI",
+            "https://a.example/x",
+            "openapi-server-proxy-uri = \"https://a.example/x\"",
+        ),
+        ("PGRST_SERVER_CORS_ALLOWED_ORIGINS", "a, b", "server-cors-allowed-origins = \"a,b\""),
+        ("PGRST_SERVER_HOST", "::1", "server-host = \"::1\""),
+        ("PGRST_SERVER_PORT", "3005", "server-port = 3005"),
+        ("PGRST_SERVER_TRACE_HEADER", "X-Id", "server-trace-header = \"X-Id\""),
+        ("PGRST_SERVER_TIMING_ENABLED", "true", "server-timing-enabled = true"),
+        ("PGRST_SERVER_UNIX_SOCKET", "/tmp/s", "server-unix-socket = \"/tmp/s\""),
+        ("PGRST_SERVER_UNIX_SOCKET_MODE", "777", "server-unix-socket-mode = \"777\""),
+    ];
+
+    #[test]
+    fn every_key_is_heard_from_the_environment_and_from_a_file() {
+        let defaults = Config::default().dump();
+        let folder = std::env::temp_dir().join(format!("rest-config-{}", std::process::id()));
+        for (name, value, line) in KEYS {
+            assert!(!defaults.lines().any(|default| default == line), "{line} is the default");
+            let dump = config(&[(name, value)]).unwrap().dump();
+            assert!(dump.lines().any(|found| found == line), "{name}\n{dump}");
+            // A dump is a file that says the same, secrets that are encoded included.
+            std::fs::write(&folder, &dump).unwrap();
+            assert_eq!(Origin::new([], Some(folder.clone())).read().unwrap().dump(), dump);
+        }
+        std::fs::remove_file(folder).unwrap();
+    }
+
+    #[test]
+    fn other_names_of_keys_are_known() {
+        for (name, value, line) in [
+            ("PGRST_DB_SCHEMA", "one", "db-schemas = \"one\""),
+            ("PGRST_MAX_ROWS", "7", "db-max-rows = 7"),
+            ("PGRST_DB_POOL_TIMEOUT", "6", "db-pool-max-idletime = 6"),
+            ("PGRST_PRE_REQUEST", "f", "db-pre-request = \"f\""),
+            ("PGRST_ROOT_SPEC", "root", "db-root-spec = \"root\""),
+            ("PGRST_ROLE_CLAIM_KEY", ".x", "jwt-role-claim-key = \".\\\"x\\\"\""),
+            ("PGRST_SECRET_IS_BASE64", "true", "jwt-secret-is-base64 = true"),
+            ("PGRST_SERVER_HOST", "127.0.0.1", "admin-server-host = \"127.0.0.1\""),
+            ("PGRST_DB_USE_LEGACY_GUCS", "false", "db-schemas = \"public\""),
+        ] {
+            let dump = config(&[(name, value)]).unwrap().dump();
+            assert!(dump.lines().any(|found| found == line), "{name}\n{dump}");
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_nothing_is_nothing() {
+        let file = std::env::temp_dir().join(format!("rest-origin-{}", std::process::id()));
+        std::fs::write(&file, "db-max-rows = 5\ndb-anon-role = \"a\"\napp.settings.x = \"$(HOME)\"").unwrap();
+        let variables = [("PGRST_DB_MAX_ROWS", ""), ("PGRST_DB_ANON_ROLE", "b"), ("HOME", "/h")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let origin = Origin::new(variables, Some(file.clone()));
+        let config = origin.read().unwrap();
+        assert_eq!((config.max_rows, config.anon_role.as_deref()), (None, Some("b")));
+        assert_eq!(config.app_settings, [("app.settings.x".to_owned(), "/h".to_owned())]);
+        std::fs::write(&file, "db-pool = 2").unwrap();
+        assert_eq!(origin.read().unwrap().pool_size, 2);
+        std::fs::remove_file(&file).unwrap();
+        assert!(origin.read().is_err());
+    }
+
     #[test]
     fn wrong_values_are_refused() {
         assert_eq!(config(&[("PGRST_DB_TX_END", "never")]).unwrap_err().key, "db-tx-end");
-        assert_eq!(config(&[("PGRST_JWT_AUD", "http://%%localhorst.invalid x")]).unwrap_err().key, "jwt-aud");
+        assert_eq!(config(&[("PGRST_JWT_AUD", "http://%%localhorst.invalid")]).unwrap_err().key, "jwt-aud");
         assert_eq!(config(&[("PGRST_ADMIN_SERVER_PORT", "3000")]).unwrap_err().key, "admin-server-port");
         assert_eq!(config(&[("PGRST_JWT_SECRET", "short")]).unwrap().keys().unwrap_err().key, "jwt-secret");
     }

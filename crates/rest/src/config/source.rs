@@ -38,12 +38,38 @@ pub(crate) const RELOADABLE: [&str; 23] = [
     "server_timing_enabled",
 ];
 
-/// Values by lower-case name with underscores.
-pub(super) struct Source(pub(super) BTreeMap<String, String>);
+/// Reads a file that a value names.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
 
-impl Source {
+/// Values by lower-case name with underscores.
+pub(super) struct Source<'a> {
+    values: BTreeMap<String, String>,
+    read: ReadFile<'a>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(values: BTreeMap<String, String>, read: ReadFile<'a>) -> Self {
+        Self { values, read }
+    }
+
+    /// A value that begins with `@` names a file; the file's last newline is not part of it.
+    fn with_file(&self, key: &str, value: &str) -> Result<Vec<u8>, ConfigError> {
+        let Some(path) = value.strip_prefix('@') else { return Ok(value.as_bytes().to_vec()) };
+        let mut bytes = (self.read)(path).map_err(|error| problem(key, format!("{path}: {error}")))?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        Ok(bytes)
+    }
+
+    fn uri(&self, base: &str) -> Result<String, ConfigError> {
+        let given = self.text(&["db-uri"]).unwrap_or(base);
+        let uri = String::from_utf8(self.with_file("db-uri", given)?);
+        uri.map(|uri| uri.trim().to_owned()).map_err(|_| problem("db-uri", "is not UTF-8"))
+    }
+
     fn raw(&self, key: &str) -> Option<&str> {
-        self.0.get(&key.replace('-', "_")).map(String::as_str)
+        self.values.get(&key.replace('-', "_")).map(String::as_str)
     }
 
     /// The first of some keys that is not empty.
@@ -125,15 +151,16 @@ impl Source {
             db_config: self.boolean(&["db-config"], base.db_config),
             pre_config: self.function(&["db-pre-config"]).or_else(|| base.pre_config.clone()),
             transaction: self.transaction(base.transaction)?,
-            uri: with_file("db-uri", self.text(&["db-uri"]).unwrap_or(&base.uri))?,
+            uri: self.uri(&base.uri)?,
             jwt_audience: self.audience()?.or_else(|| base.jwt_audience.clone()),
             role_claim: match self.text(&["jwt-role-claim-key", "role-claim-key"]) {
-                Some(text) => ClaimPath::parse(text)
-                    .ok_or_else(|| problem("jwt-role-claim-key", "is not a claim path"))?,
+                Some(text) => ClaimPath::parse(text).ok_or_else(|| {
+                    problem("jwt-role-claim-key", format!("failed to parse role-claim-key value ({text})"))
+                })?,
                 None => base.role_claim.clone(),
             },
             jwt_secret: match self.text(&["jwt-secret"]) {
-                Some(text) => Some(decode_secret(with_file("jwt-secret", text)?, jwt_secret_is_base64)?),
+                Some(text) => Some(decode_secret(self.with_file("jwt-secret", text)?, jwt_secret_is_base64)?),
                 None => base.jwt_secret.clone(),
             },
             jwt_secret_is_base64,
@@ -171,7 +198,11 @@ impl Source {
             openapi_security: self.boolean(&["openapi-security-active"], base.openapi_security),
             openapi_proxy_uri: self.proxy_uri()?.or_else(|| base.openapi_proxy_uri.clone()),
             cors_origins: self.list(&["server-cors-allowed-origins"]).or_else(|| base.cors_origins.clone()),
-            admin_host: self.text(&["admin-server-host"]).unwrap_or(&host).to_owned(),
+            admin_host: match (self.text(&["admin-server-host"]), self.text(&["server-host"])) {
+                (Some(own), _) => own.to_owned(),
+                (None, Some(shared)) => shared.to_owned(),
+                (None, None) => base.admin_host.clone(),
+            },
             host,
             port,
             trace_header: match self.text(&["server-trace-header"]) {
@@ -180,6 +211,7 @@ impl Source {
                 }
                 None => base.trace_header.clone(),
             },
+            trace_header_written: self.string("server-trace-header", &base.trace_header_written),
             server_timing: self.boolean(&["server-timing-enabled"], base.server_timing),
             unix_socket: self
                 .text(&["server-unix-socket"])
@@ -213,17 +245,8 @@ impl Source {
 
     fn audience(&self) -> Result<Option<String>, ConfigError> {
         match self.text(&["jwt-aud"]) {
-            // What contains a colon must be a URI: a scheme and no blanks.
-            Some(text) if text.contains(':') => {
-                let scheme = text.split(':').next().unwrap_or("");
-                let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-                if scheme_fits && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"'))
-                {
-                    Ok(Some(text.to_owned()))
-                } else {
-                    Err(problem("jwt-aud", "jwt-aud should be a string or a valid URI"))
-                }
+            Some(text) if text.contains(':') && !is_uri(text) => {
+                Err(problem("jwt-aud", "jwt-aud should be a string or a valid URI"))
             }
             other => Ok(other.map(str::to_owned)),
         }
@@ -260,19 +283,25 @@ impl Source {
     }
 }
 
-/// A value that begins with `@` names a file; its last newline is not part of it.
-fn with_file(key: &str, value: &str) -> Result<String, ConfigError> {
-    let Some(path) = value.strip_prefix('@') else { return Ok(value.to_owned()) };
-    let text = std::fs::read_to_string(path).map_err(|error| problem(key, format!("{path}: {error}")))?;
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+/// Whether a text has the form of a URI (RFC 3986): a scheme, and behind it only what may be there.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c);
+    let escapes_fit = rest
+        .split('%')
+        .skip(1)
+        .all(|behind| behind.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())));
+    scheme_fits && rest.chars().all(is_allowed) && escapes_fit
 }
 
 /// Base64 in either alphabet; `.` also pads.
-fn decode_secret(secret: String, is_base64: bool) -> Result<Vec<u8>, ConfigError> {
+fn decode_secret(secret: Vec<u8>, is_base64: bool) -> Result<Vec<u8>, ConfigError> {
     if !is_base64 {
-        return Ok(secret.into_bytes());
+        return Ok(secret);
     }
-    let text: String = secret
+    let text: String = String::from_utf8_lossy(&secret)
         .trim()
         .chars()
         .map(|c| match c {

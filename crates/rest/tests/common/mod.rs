@@ -151,6 +151,13 @@ pub fn sql(line: &str, headers: &[(&str, &str)], body: &str) -> String {
     }
 }
 
+/// The plan of a request.
+pub fn planned(line: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let (catalog, config) = (catalog(), config());
+    let request = request(line, headers, body, &catalog, &config).unwrap();
+    format!("{:#?}", rest::plan::plan(&request, &catalog, &config).unwrap())
+}
+
 pub fn statement(
     line: &str,
     headers: &[(&str, &str)],
@@ -158,6 +165,22 @@ pub fn statement(
     catalog: &Catalog,
     config: &Config,
 ) -> Result<String, Error> {
+    let request = request(line, headers, body, catalog, config)?;
+    let counts = request.prefer.counts();
+    Ok(show(match &rest::plan::plan(&request, catalog, config)? {
+        Plan::Read(plan) => rest::sql::read(plan, counts, None),
+        Plan::Mutate(plan) => rest::sql::mutate(plan, request.prefer.representation),
+        Plan::Call(plan) => rest::sql::call(plan, counts),
+    }))
+}
+
+fn request(
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    catalog: &Catalog,
+    config: &Config,
+) -> Result<Request, Error> {
     let (method, url) = line.split_once(' ').unwrap();
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let method: Method = method.parse().unwrap();
@@ -167,13 +190,7 @@ pub fn statement(
     }
     let prefer = request::preferences(&map, config, &catalog.timezones);
     let body = Bytes::copy_from_slice(body.as_bytes());
-    let request = Request::parse(&method, path, query, &map, body, prefer, config)?;
-    let counts = request.prefer.counts();
-    Ok(show(match &rest::plan::plan(&request, catalog, config)? {
-        Plan::Read(plan) => rest::sql::read(plan, counts, None),
-        Plan::Mutate(plan) => rest::sql::mutate(plan, request.prefer.representation),
-        Plan::Call(plan) => rest::sql::call(plan, counts),
-    }))
+    Request::parse(&method, path, query, &map, body, prefer, config)
 }
 
 fn show(statement: StatementText<'_>) -> String {
