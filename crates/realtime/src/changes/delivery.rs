@@ -17,6 +17,7 @@ use super::predicate::Verdict;
 use super::registry::Registry;
 use super::row::{Action, Field, RowChange};
 use super::server_side::{self, Answers};
+use super::settled;
 use super::sink::Change;
 use super::table::Table;
 use super::visibility::{self, Keys, Question, Seen};
@@ -179,6 +180,14 @@ impl Delivery {
         if questions.is_empty() {
             return Ok(());
         }
+        let mut transactions: Vec<u32> = works
+            .values()
+            .filter(|work| work.table.secured)
+            .flat_map(|work| work.rows.iter().map(|at| batch[*at].transaction))
+            .collect();
+        transactions.sort_unstable();
+        transactions.dedup();
+        settled::settle(&self.catalogue, &transactions).await?;
         let answers = visibility::ask(&self.evaluators, self.connections, &questions).await?;
         for ((oid, group, wanted), answer) in about.into_iter().zip(answers) {
             let Some(work) = works.get_mut(&oid) else { continue };

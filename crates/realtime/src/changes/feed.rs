@@ -19,6 +19,7 @@ use super::reader::{self, Item, Opened, ReadError, Source};
 use super::registry::{Order, Registry};
 use super::relay::{self, Relay, RelayError};
 use super::resolve::{self, Published, Refused};
+use super::settled;
 use super::upkeep::Upkeep;
 use crate::cluster::Bus;
 use crate::hub::Hub;
@@ -289,22 +290,28 @@ impl Feed {
         let mut permits = Vec::with_capacity(items.len());
         let mut position = None;
         let mut look = false;
+        let mut unsettled = Vec::new();
         for item in items.drain(..) {
             match item {
                 Item::Row(change, permit) => {
                     rows.push(change);
                     permits.push(permit);
                 }
-                Item::Relation(relation) => {
+                Item::Relation(relation, transaction) => {
+                    unsettled.extend(transaction);
                     self.delivery.forget(relation.oid);
                     // A publication of all tables, or of a schema, has got one more.
                     look |= !session.published.iter().any(|table| table.oid == relation.oid)
                         && !super::messages::is_messages(&relation);
                 }
-                Item::Publication => look = true,
+                Item::Publication(transaction) => {
+                    unsettled.extend(transaction);
+                    look = true;
+                }
                 Item::Commit(end) => position = Some(end),
             }
         }
+        settled::settle(self.delivery.catalogue(), &unsettled).await?;
         if !rows.is_empty() && self.registry.has_listeners() {
             let begun = tokio::time::Instant::now();
             let delivered = self.delivery.deliver(&self.registry, &rows).await?;

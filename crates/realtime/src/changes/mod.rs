@@ -31,6 +31,7 @@ mod relay;
 mod resolve;
 mod row;
 mod server_side;
+mod settled;
 mod sink;
 mod table;
 mod upkeep;

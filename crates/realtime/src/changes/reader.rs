@@ -20,10 +20,10 @@ use crate::hub::Hub;
 pub(crate) enum Item {
     /// A change of a row, which occupies memory until it is dropped.
     Row(RowChange, OwnedSemaphorePermit),
-    /// A table may have changed.
-    Relation(Arc<Relation>),
-    /// A publication has changed.
-    Publication,
+    /// A table may have changed, in or before this transaction.
+    Relation(Arc<Relation>, Option<u32>),
+    /// A publication has changed, in this transaction (if its beginning was heard).
+    Publication(Option<u32>),
     /// The end of a transaction: everything before this position has been told.
     Commit(Lsn),
 }
@@ -270,9 +270,9 @@ async fn take_up(mut following: Following, items: mpsc::Sender<Item>) -> ReadErr
 struct Intake {
     decoder: Decoder,
     relations: HashMap<u32, Arc<Relation>>,
-    /// When the current transaction was committed, microseconds since 2000. None before the first that was heard from its
-    /// beginning.
-    committed: Option<i64>,
+    /// When the current transaction was committed, microseconds since 2000, and its number. None before the first that was
+    /// heard from its beginning.
+    current: Option<(i64, u32)>,
     /// The end of the last transaction that was read.
     position: Lsn,
     memory: Arc<Semaphore>,
@@ -286,7 +286,7 @@ impl Intake {
         Self {
             decoder: Decoder::new(),
             relations: HashMap::new(),
-            committed: None,
+            current: None,
             position,
             memory: Arc::new(Semaphore::new(QUEUE_KIB)),
             items,
@@ -304,7 +304,7 @@ impl Intake {
     /// Takes a message. `None` when nobody takes the items any more, or it speaks of a table that was never told of.
     async fn message(&mut self, message: Message) -> Option<()> {
         match message {
-            Message::Begin { committed, .. } => self.committed = Some(committed),
+            Message::Begin { committed, xid, .. } => self.current = Some((committed, xid)),
             Message::Commit { end_lsn, .. } => {
                 self.position = end_lsn;
                 return self.items.send(Item::Commit(end_lsn)).await.ok();
@@ -312,7 +312,7 @@ impl Intake {
             Message::Relation(relation) => {
                 let relation = Arc::new(relation);
                 self.relations.insert(relation.oid, relation.clone());
-                return self.items.send(Item::Relation(relation)).await.ok();
+                return self.items.send(Item::Relation(relation, self.transaction())).await.ok();
             }
             Message::Insert { relation, new } => {
                 let relation = self.relations.get(&relation)?.clone();
@@ -333,11 +333,15 @@ impl Intake {
                 return self.row(Action::Delete, relation, None, Some(old)).await;
             }
             Message::Logical { prefix, .. } if &*prefix == PUBLICATION_MESSAGE => {
-                return self.items.send(Item::Publication).await.ok();
+                return self.items.send(Item::Publication(self.transaction())).await.ok();
             }
             _ => {}
         }
         Some(())
+    }
+
+    fn transaction(&self) -> Option<u32> {
+        Some(self.current?.1)
     }
 
     async fn row(
@@ -347,8 +351,8 @@ impl Intake {
         new: Option<Tuple>,
         old: Option<OldTuple>,
     ) -> Option<()> {
-        let Some(committed) = self.committed else { return Some(()) };
-        let change = RowChange { action, relation, new, old, committed };
+        let Some((committed, transaction)) = self.current else { return Some(()) };
+        let change = RowChange { action, relation, new, old, committed, transaction };
         let size = u32::try_from((change.bytes() / 1024 + 1).min(QUEUE_KIB)).ok()?;
         let permit = self.memory.clone().acquire_many_owned(size).await.ok()?;
         self.items.send(Item::Row(change, permit)).await.ok()

@@ -34,6 +34,8 @@ pub(crate) struct RowChange {
     pub(crate) old: Option<OldTuple>,
     /// When it was committed, microseconds since 2000.
     pub(crate) committed: i64,
+    /// The transaction's number.
+    pub(crate) transaction: u32,
 }
 
 /// A value of a row.

@@ -64,6 +64,43 @@ async fn each_user_hears_of_the_rows_that_its_policies_show() {
     }
 }
 
+/// A commit is in the log before others see it: for as long as a synchronous standby is away, here.
+#[tokio::test]
+async fn a_row_is_not_judged_before_it_can_be_seen() {
+    for server in testkit::servers() {
+        let cluster = testkit::Cluster::bootstrapped(server).await;
+        let mut admin = cluster.connect(testkit::SUPERUSER, "postgres").await;
+        run(&mut admin, MARK).await;
+        run(
+            &mut admin,
+            "create table public.note (id int primary key); alter table public.note enable row level security; \
+             create policy all_of_it on public.note using (true); grant all on public.note to authenticated; \
+             alter publication supabase_realtime add table public.note",
+        )
+        .await;
+        let service = Service::start(cluster.config(testkit::SUPERUSER, "postgres")).await;
+        let mut client = service.client(authenticated("1")).await;
+        client.listen("room", tables(&["note"])).await;
+        for setting in ["synchronous_commit to local", "synchronous_standby_names to 'nobody'"] {
+            run(&mut admin, &format!("alter system set {setting}")).await;
+        }
+        run(&mut admin, "select pg_reload_conf()").await;
+        let mut writer = cluster.connect(testkit::SUPERUSER, "postgres").await;
+        let process = writer.process_id();
+        let writing = tokio::spawn(async move {
+            run(&mut writer, "set synchronous_commit to on").await;
+            run(&mut writer, "insert into public.note values (1)").await;
+        });
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert!(!writing.is_finished(), "it waits for a standby");
+        // Cancelled, it waits no more: the row was committed before.
+        run(&mut admin, &format!("select pg_cancel_backend({process})")).await;
+        writing.await.unwrap();
+        assert_eq!(client.change().await["data"]["record"], json!({ "id": 1 }));
+        service.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn policies_that_raise_concern_their_own_claims_alone() {
     let database = testkit::database().await;
