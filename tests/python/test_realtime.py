@@ -63,3 +63,38 @@ def test_who_is_present_is_known_to_others(backend):
         await other.remove_all_channels()
 
     asyncio.run(run())
+
+
+def test_changes_of_the_database_arrive(backend):
+    backend.sql(
+        """
+        create table if not exists public.thing (id int primary key, name text);
+        alter publication supabase_realtime add table public.thing;
+        """
+    )
+
+    async def run():
+        listener, _ = await two(backend)
+        heard, told = asyncio.Queue(), asyncio.Queue()
+        channel = listener.channel("things")
+        channel.on_postgres_changes("*", heard.put_nowait, table="thing", schema="public", filter="id=lt.3")
+        channel.on_system(told.put_nowait)
+        await joined(channel)
+        system = await first(told)
+        assert system.message == "Subscribed to PostgreSQL"
+        backend.sql(
+            """
+            insert into public.thing values (3, 'c'), (1, 'a');
+            update public.thing set name = 'b' where id = 1;
+            delete from public.thing;
+            """
+        )
+        changes = [(await first(heard))["data"] for _ in range(3)]
+        assert [change["type"] for change in changes] == ["INSERT", "UPDATE", "DELETE"]
+        assert changes[0]["record"] == {"id": 1, "name": "a"}
+        assert changes[1]["record"] == {"id": 1, "name": "b"}
+        assert changes[2]["old_record"] == {"id": 1}
+        assert [column["type"] for column in changes[0]["columns"]] == ["int4", "text"]
+        await listener.remove_all_channels()
+
+    asyncio.run(run())
