@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -35,9 +37,9 @@ class Backend:
         return client
 
 
-@pytest.fixture(scope="session")
-def backend(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("backend")
+@contextmanager
+def running(folder: Path):
+    """A backend in a folder, which may have a `supabase/config.toml`."""
 
     def run(*arguments: str) -> str:
         done = subprocess.run([BINARY, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
@@ -45,5 +47,13 @@ def backend(tmp_path_factory):
         return done.stdout
 
     run("start", "--detach", "--port", "0", "--ephemeral")
-    yield Backend(json.loads(run("status", "-o", "json")))
-    run("stop")
+    try:
+        yield Backend(json.loads(run("status", "-o", "json")))
+    finally:
+        run("stop")
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("backend")) as backend:
+        yield backend

@@ -16,6 +16,8 @@ mod contact;
 mod error;
 mod external;
 mod factors;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod glob;
 mod guesses;
 mod hooks;
@@ -35,6 +37,7 @@ mod providers;
 mod random;
 mod rate_limit;
 mod routes;
+mod saml;
 mod service;
 mod session;
 mod signup;
@@ -49,7 +52,7 @@ mod webauthn;
 pub use config::{
     Captcha, CaptchaProvider, Config, ConfigError, Environment, External, FactorSwitch, Hook, HookTarget,
     Hooks, Jwt, Mailer, MessageBird, Mfa, OAuthProvider, OAuthServer, Passkey, Password, PhoneFactor, Pwned,
-    Rate, RateLimits, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp, TextLocal, Twilio,
+    Rate, RateLimits, Saml, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp, TextLocal, Twilio,
     UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
 };
 pub use error::{ApiError, Cause, Error, ErrorCode, WeakPassword};

@@ -31,11 +31,13 @@ pub(crate) enum Limit {
     Passkey,
     ClientRegistration,
     Web3,
+    Sso,
+    Assertion,
 }
 
 /// All limiters of an instance.
 pub(crate) struct Limiters {
-    callers: [Callers; 14],
+    callers: [Callers; 16],
     mails: Mutex<Counter>,
     texts: Mutex<Counter>,
 }
@@ -63,6 +65,8 @@ impl Limiters {
                 five_minutes(config.passkey.rate_limit),
                 five_minutes(config.oauth_server.registration_rate_limit),
                 five_minutes(config.external.web3.rate_limit),
+                five_minutes(config.saml.sign_in_rate_limit),
+                five_minutes(config.saml.assertion_rate_limit),
             ],
             mails: Mutex::new(Counter::new(limits.email_sent, Instant::now())),
             texts: Mutex::new(Counter::new(limits.sms_sent, Instant::now())),

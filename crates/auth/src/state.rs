@@ -15,6 +15,7 @@ use crate::outside;
 use crate::password::Hasher;
 use crate::providers::Outgoing;
 use crate::rate_limit::Limiters;
+use crate::saml::{MetadataAttempts, ServiceProvider};
 
 /// A running service. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ struct Inner {
     /// Mails go to the configured server, and not to somebody in this process.
     own_mail_server: bool,
     outgoing: Outgoing,
+    saml: Option<ServiceProvider>,
+    metadata_attempts: Arc<MetadataAttempts>,
 }
 
 impl State {
@@ -48,6 +51,7 @@ impl State {
     ) -> Result<Self, ConfigError> {
         let config = checked(config)?;
         let outgoing = Outgoing::new(config.external.http_timeout);
+        let saml = service_provider(&config)?;
         let hasher = Hasher::new(config.password.bcrypt_cost, config.password.parallel_hashes);
         let limits = Arc::new(Limiters::new(&config));
         let outside = outside::client()
@@ -71,6 +75,8 @@ impl State {
             outbox,
             own_mail_server,
             outgoing,
+            saml,
+            metadata_attempts: Arc::default(),
         })))
     }
 
@@ -78,6 +84,7 @@ impl State {
     pub(crate) fn reconfigured(&self, config: Config) -> Result<Self, ConfigError> {
         let config = checked(config)?;
         let before = &*self.0;
+        let saml = service_provider(&config)?;
         if before.own_mail_server {
             self.0.outbox.reconnect(mail_server(&config)?);
         }
@@ -101,6 +108,8 @@ impl State {
             outbox: before.outbox.clone(),
             own_mail_server: before.own_mail_server,
             outgoing: Outgoing::new(before.config.external.http_timeout),
+            saml,
+            metadata_attempts: before.metadata_attempts.clone(),
         })))
     }
 
@@ -143,6 +152,15 @@ impl State {
         &self.0.outgoing
     }
 
+    /// Ourselves, as identity providers know us; none where SAML is off.
+    pub(crate) fn saml(&self) -> Option<&ServiceProvider> {
+        self.0.saml.as_ref()
+    }
+
+    pub(crate) fn metadata_attempts(&self) -> &MetadataAttempts {
+        &self.0.metadata_attempts
+    }
+
     /// A connection of the pool. Hold it for queries only, never while hashing.
     pub(crate) async fn database(&self) -> Result<PooledConnection> {
         Ok(self.0.pool.acquire().await?)
@@ -152,6 +170,10 @@ impl State {
 fn checked(config: Config) -> Result<Config, ConfigError> {
     config.validate()?;
     Ok(config)
+}
+
+fn service_provider(config: &Config) -> Result<Option<ServiceProvider>, ConfigError> {
+    config.saml.enabled.then(|| ServiceProvider::new(&config.saml, &config.external_url)).transpose()
 }
 
 fn mail_server(config: &Config) -> Result<Option<Arc<dyn Carrier>>, ConfigError> {

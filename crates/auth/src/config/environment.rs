@@ -6,12 +6,12 @@ use tokens::{Algorithm, Key, KeySet};
 
 use super::sending::templates_from_env;
 use super::{
-    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, SmsProvider, Smtp, WebAuthn,
+    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, Saml, SmsProvider, Smtp, WebAuthn,
     parse_go_duration,
 };
 
 /// Features that protect something and that this build does not have. Enabled, they stop the start.
-const UNSUPPORTED: [&str; 2] = ["SECURITY_DB_ENCRYPTION_ENCRYPT", "SAML_ENABLED"];
+const UNSUPPORTED: [&str; 1] = ["SECURITY_DB_ENCRYPTION_ENCRYPT"];
 
 /// A service alone: its configuration and what a composition root would otherwise provide.
 #[derive(Clone, Debug)]
@@ -135,6 +135,7 @@ impl Variables<'_> {
         config.webauthn = WebAuthn::from_env(self)?;
         config.passkey = Passkey::from_env(self)?;
         config.oauth_server = OAuthServer::from_env(self)?;
+        config.saml = Saml::from_env(self)?;
         config.hooks = Hooks::from_env(self)?;
         config.captcha = Captcha::from_env(self)?;
         config.password.pwned = Pwned::from_env(self)?;
@@ -413,8 +414,8 @@ mod tests {
 
     #[test]
     fn a_protection_this_build_lacks_stops_the_start() {
-        let error = read(&[("GOTRUE_SAML_ENABLED", "true")]).unwrap_err();
-        assert!(error.to_string().starts_with("GOTRUE_SAML_ENABLED is enabled"), "{error}");
+        let error = read(&[("GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPT", "true")]).unwrap_err();
+        assert!(error.to_string().starts_with("GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPT is enabled"), "{error}");
     }
 
     #[test]

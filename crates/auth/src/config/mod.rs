@@ -12,6 +12,7 @@ mod oauth_server;
 mod problem;
 mod providers;
 mod rate;
+mod saml;
 mod secret;
 mod sending;
 
@@ -27,6 +28,7 @@ pub use oauth_server::OAuthServer;
 pub use problem::ConfigError;
 pub use providers::{OAuthProvider, Wallet, Web3};
 pub use rate::Rate;
+pub use saml::Saml;
 pub use secret::Secret;
 pub use sending::{MessageBird, SmsProvider, Smtp, TextLocal, Twilio, Vonage};
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub passkey: Passkey,
     /// OAuth 2.1 for other applications.
     pub oauth_server: OAuthServer,
+    /// Single sign-on by SAML.
+    pub saml: Saml,
     /// Rate limiters.
     pub rate_limits: RateLimits,
     /// Do not write `auth.audit_log_entries` (the log still tells).
@@ -286,6 +290,7 @@ impl Default for Config {
             webauthn: WebAuthn::default(),
             passkey: Passkey::default(),
             oauth_server: OAuthServer::default(),
+            saml: Saml::default(),
             rate_limits: RateLimits::default(),
             audit_log_disable_postgres: false,
         }
@@ -429,6 +434,9 @@ impl Config {
             let rp = &self.webauthn;
             crate::webauthn::RelyingParty::new(&rp.rp_id, rp.display_name(), &rp.rp_origins)
                 .map_err(|reason| ConfigError::invalid("GOTRUE_WEBAUTHN_RP_ID", reason))?;
+        }
+        if self.saml.enabled {
+            crate::saml::ServiceProvider::new(&self.saml, &self.external_url)?;
         }
         mail::Template::parse(&self.sms.template)
             .map_err(|error| ConfigError::invalid("GOTRUE_SMS_TEMPLATE", error.to_string()))?;

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorCode, Pending, render};
 
 /// Leaf routes of the original's router: with a slash behind them they don't exist. All others are
 /// mounted sub-routers there, which answer with and without it.
-const LEAVES: [&str; 13] = [
+const LEAVES: [&str; 14] = [
     "/health",
     "/.well-known/jwks.json",
     "/settings",
@@ -32,6 +32,7 @@ const LEAVES: [&str; 13] = [
     "/logout",
     "/admin/generate_link",
     "/sso/saml/metadata",
+    "/sso/saml/acs",
 ];
 
 /// Puts the surroundings around the routes, which are those of the moment at which a request comes.

@@ -13,6 +13,7 @@ use crate::http::{Caller, Context, redirect_target, see};
 use crate::json;
 use crate::pkce;
 use crate::providers::{Provider, authorize_url};
+use crate::session::Method;
 use crate::store::{flow_states, users};
 use crate::user::User;
 
@@ -56,7 +57,8 @@ async fn begin(state: &State, request: &Context, target: Option<&User>) -> Resul
         Some(challenge) => {
             let mut db = state.database().await?;
             let method = challenge.stored_method()?;
-            let id = flow_states::insert_external(&mut db, name, &challenge.challenge, method).await?;
+            let id = flow_states::insert_external(&mut db, name, Method::OAuth, &challenge.challenge, method)
+                .await?;
             id.to_string()
         }
         None => String::new(),

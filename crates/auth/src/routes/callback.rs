@@ -208,7 +208,7 @@ async fn whose(
 }
 
 /// The target with an error in its query, and in its fragment as well.
-fn failed(request: &Context, target: &str, error: Error, in_fragment: bool) -> Result<String> {
+pub(super) fn failed(request: &Context, target: &str, error: Error, in_fragment: bool) -> Result<String> {
     let (name, code, description) = match &error {
         Error::Api(api) => {
             use ErrorCode::{ProviderEmailNeedsVerification, SignupDisabled, UserBanned};

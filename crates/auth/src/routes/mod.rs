@@ -38,6 +38,9 @@ mod resend;
 mod settings;
 mod signup;
 mod sso;
+mod sso_acs;
+mod sso_metadata;
+mod sso_providers;
 mod token;
 mod token_id_token;
 mod token_password;
@@ -91,8 +94,10 @@ pub(crate) fn table(state: State) -> Router {
         .route("/passkeys/authentication/verify", open(post(passkey_sign_in::verify)))
         .route("/authorize", open(get(authorize::get)))
         .route("/callback", open(get(callback::get).post(callback::get)))
-        .route("/sso", any(sso::disabled))
-        .route("/sso/{*rest}", any(sso::disabled))
+        .route("/sso", post(sso::post).fallback(sso::method_not_allowed))
+        .route("/sso/saml/metadata", get(sso_metadata::get).fallback(sso::method_not_allowed))
+        .route("/sso/saml/acs", post(sso_acs::post).fallback(sso::method_not_allowed))
+        .route("/sso/{*rest}", any(sso::nothing))
         .route("/invite", open(post(invite::post)))
         .route("/admin/audit", admin(get(admin_audit::get)))
         .route("/admin/users", admin(get(admin_users_list::get).post(admin_users_create::post)))
@@ -120,6 +125,14 @@ pub(crate) fn table(state: State) -> Router {
         .route(
             "/admin/oauth/clients/{client_id}/regenerate_secret",
             admin(post(oauth_clients::regenerate_secret)),
+        )
+        .route("/admin/sso/providers", admin(get(sso_providers::list).post(sso_providers::create)))
+        .route(
+            "/admin/sso/providers/{provider_id}",
+            get(sso_providers::get)
+                .put(sso_providers::update)
+                .delete(sso_providers::delete)
+                .fallback(sso_providers::method_not_allowed),
         )
         .route("/oauth/clients/register", open(post(oauth_clients::register_dynamically)))
         .route("/oauth/authorize", open(get(oauth_authorize::get)))

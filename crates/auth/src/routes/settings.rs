@@ -71,6 +71,6 @@ pub(super) async fn get(extract::State(state): extract::State<State>) -> Respons
         mailer_autoconfirm: config.mailer.autoconfirm,
         phone_autoconfirm: config.sms.autoconfirm,
         sms_provider: config.sms.provider.name(),
-        saml_enabled: false,
+        saml_enabled: config.saml.enabled,
     })
 }

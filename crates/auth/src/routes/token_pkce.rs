@@ -9,8 +9,8 @@ use crate::error::{Cause, Error, ErrorCode, Result};
 use crate::http::{Body, RequestContext};
 use crate::json::{self, Timestamp, params};
 use crate::pkce;
-use crate::session::{Method, sign_in};
-use crate::store::{flow_states, users};
+use crate::session::{Method, Session, sign_in_with};
+use crate::store::{flow_states, relay_states, users};
 
 params! {
     "PKCEGrantParams",
@@ -45,13 +45,14 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     let user = users::by_id(db, user_id).await?.ok_or_else(|| unknown("the user"))?;
     pkce::verify(&flow.challenge, &flow.challenge_method, &params.code_verifier)?;
     let method = Method::parse(&flow.method).ok_or_else(|| unknown("the method"))?;
+    let session = Session { not_after: relay_states::end_of(db, flow.id).await?, ..Session::new(user.id) };
     // Deleted first: of two exchanges of one code only one finds it.
     if !flow_states::delete(db, flow.id).await? {
         return Err(no_flow());
     }
     let provider_type = traits([("provider_type", flow.provider_type.as_str().into())]);
     audit::record(db, state, request, &user, Action::Login, provider_type).await?;
-    let mut tokens = sign_in(db, state, request, user, method).await?;
+    let mut tokens = sign_in_with(db, state, request, user, method, session).await?;
     tokens.provider_token = flow.provider_access_token;
     tokens.provider_refresh_token = flow.provider_refresh_token;
     transaction.commit().await?;

@@ -50,6 +50,7 @@ pub(crate) enum Aal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     OAuth,
+    Sso,
     Password,
     Otp,
     Recovery,
@@ -99,6 +100,7 @@ impl Method {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::OAuth => "oauth",
+            Self::Sso => "sso/saml",
             Self::Password => "password",
             Self::Otp => "otp",
             Self::Recovery => "recovery",
@@ -121,6 +123,7 @@ impl Method {
         Some(match text {
             _ if text.ends_with("signup") => Self::EmailSignup,
             "oauth" => Self::OAuth,
+            "sso/saml" => Self::Sso,
             "password" => Self::Password,
             "otp" => Self::Otp,
             "recovery" => Self::Recovery,

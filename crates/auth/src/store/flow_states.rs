@@ -55,6 +55,7 @@ pub(crate) async fn insert(
 pub(crate) async fn insert_external(
     db: &mut Connection,
     provider_type: &str,
+    method: Method,
     challenge: &str,
     challenge_method: &str,
 ) -> Result<Uuid> {
@@ -63,8 +64,16 @@ pub(crate) async fn insert_external(
         "insert into auth.flow_state (
              id, auth_code, code_challenge_method, code_challenge, provider_type,
              provider_access_token, provider_refresh_token, created_at, updated_at, authentication_method
-         ) values ($1, $2, $3::text::auth.code_challenge_method, $4, $5, '', '', $6, $6, 'oauth')",
-        &[&id, &Uuid::new_v4().to_string(), &challenge_method, &challenge, &provider_type, &Timestamp::now()],
+         ) values ($1, $2, $3::text::auth.code_challenge_method, $4, $5, '', '', $6, $6, $7)",
+        &[
+            &id,
+            &Uuid::new_v4().to_string(),
+            &challenge_method,
+            &challenge,
+            &provider_type,
+            &Timestamp::now(),
+            &method.as_str(),
+        ],
     )
     .await?;
     Ok(id)

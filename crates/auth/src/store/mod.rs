@@ -14,8 +14,10 @@ pub(crate) mod one_time_tokens;
 pub(crate) mod outbox;
 pub(crate) mod passkeys;
 pub(crate) mod refresh_tokens;
+pub(crate) mod relay_states;
 mod rows;
 pub(crate) mod sessions;
+pub(crate) mod sso_providers;
 pub(crate) mod users;
 
 /// Results of the database, not yet an answer to anybody.

@@ -39,6 +39,7 @@ section! {
         webauthn: WebAuthn,
         external: Named<Provider>,
         web3: Web3,
+        saml: Saml,
         third_party: ThirdParty,
         oauth_server: OAuthServer,
     }
@@ -261,6 +262,18 @@ section! {
     Web3 {
         solana: Switch,
         ethereum: Switch,
+    }
+}
+
+section! {
+    /// `[auth.saml]`: ours, the CLI has none.
+    Saml {
+        enabled: bool = false,
+        private_key: Secret,
+        allow_encrypted_assertions: bool = false,
+        relay_state_validity_period: GoDuration = GoDuration(Duration::from_secs(120)),
+        external_url: Option<String>,
+        rate_limit_assertion: u32 = 15u32,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[auth.external]` and `[auth.web3]` → GoTrue's settings.
+//! `[auth.external]`, `[auth.web3]` and `[auth.saml]` → GoTrue's settings.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,20 @@ pub(super) fn variables(section: &config::file::Auth, public_url: &str) -> BTree
         if let Some(url) = given(&provider.url) {
             set("URL", url);
         }
+    }
+    let saml = &section.saml;
+    // The front door takes what providers' pages post without a key, and that at its root.
+    let root = own.strip_suffix("/auth/v1").unwrap_or(&own).to_owned();
+    let external_url = saml.external_url.clone().filter(|url| !url.is_empty()).unwrap_or(root);
+    for (name, value) in [
+        ("ENABLED", saml.enabled.to_string()),
+        ("PRIVATE_KEY", saml.private_key.expose().to_owned()),
+        ("ALLOW_ENCRYPTED_ASSERTIONS", saml.allow_encrypted_assertions.to_string()),
+        ("RELAY_STATE_VALIDITY_PERIOD", saml.relay_state_validity_period.to_string()),
+        ("EXTERNAL_URL", external_url),
+        ("RATE_LIMIT_ASSERTION", saml.rate_limit_assertion.to_string()),
+    ] {
+        values.insert(format!("GOTRUE_SAML_{name}"), value);
     }
     values
 }
