@@ -62,6 +62,8 @@ pub enum End {
 pub struct RequestContext<'a> {
     /// The role, as by `set local role`; `None` keeps the login's.
     pub role: Option<Cow<'a, str>>,
+    /// Settings that only the login may make, and so come before the role: those that were granted to it.
+    pub privileged: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Settings for this transaction, as by `set_config(name, value, true)`, in order, after the role.
     pub settings: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Isolation; `None` is the server's default.
@@ -130,13 +132,14 @@ pub(crate) enum Bounds {
     Open,
 }
 
-/// All settings of a context, `role` first: what follows then runs under it.
+/// All settings of a context, `role` before those of the request: what follows then runs under it.
 pub(crate) fn settings<'a>(context: &'a RequestContext<'_>, bounds: Bounds) -> Settings<'a> {
     let mut settings = Settings::new();
     // The same as BEGIN READ ONLY, and as little to be undone: the server takes it back for no one.
     if context.access == Access::ReadOnly && !explicit(context, bounds) {
         settings.push(("transaction_read_only", "on"));
     }
+    settings.extend(context.privileged.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
     if let Some(role) = &context.role {
         settings.push(("role", role));
     }

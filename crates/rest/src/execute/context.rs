@@ -60,14 +60,15 @@ impl<'a> Context<'a> {
     ) -> Self {
         let role_settings = config.role_settings.get(&*caller.role).map_or(&[][..], Vec::as_slice);
         let mut settings: Vec<(Cow<'a, str>, Cow<'a, str>)> =
-            Vec::with_capacity(8 + role_settings.len() + function.settings.len() + config.app_settings.len());
+            Vec::with_capacity(8 + function.settings.len() + config.app_settings.len());
+        let mut privileged = Vec::new();
         let mut isolation = function.isolation;
         settings.push(("search_path".into(), search_path.into()));
         for (name, value) in role_settings {
             if name == "default_transaction_isolation" {
                 isolation = isolation.or_else(|| Some(crate::catalog::load::isolation(value)));
             } else {
-                settings.push((name.into(), value.into()));
+                privileged.push((name.into(), value.into()));
             }
         }
         settings.push(("request.jwt.claims".into(), (&*caller.claims).into()));
@@ -88,6 +89,7 @@ impl<'a> Context<'a> {
         Self {
             request: RequestContext {
                 role: Some((&*caller.role).into()),
+                privileged,
                 settings,
                 isolation,
                 access,
