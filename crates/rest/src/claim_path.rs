@@ -31,9 +31,13 @@ impl ClaimPath {
     /// Reads a path. `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let mut steps = Vec::new();
-        let mut rest = text;
+        // Later versions write paths as RFC 9535 does: `$.a['b'][0]`.
+        let mut rest = text.strip_prefix('$').unwrap_or(text);
         while !rest.is_empty() {
-            if let Some(filter) = rest.strip_prefix("[?(@") {
+            if let Some((key, next)) = in_brackets(rest) {
+                steps.push(Step::Key(key.to_owned()));
+                rest = next;
+            } else if let Some(filter) = rest.strip_prefix("[?(@") {
                 let filter = filter.trim_start();
                 let (comparison, filter) = [
                     ("==^", Comparison::EndsWith),
@@ -121,6 +125,14 @@ impl ClaimPath {
     }
 }
 
+/// The key in `['key']` or `["key"]`, and what follows.
+fn in_brackets(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('[')?;
+    let quote = inside.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let (key, rest) = inside[1..].split_once(quote)?;
+    Some((key, rest.strip_prefix(']')?))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -136,12 +148,14 @@ mod tests {
         assert_eq!(find(".a.\"b c\"[1]", claims.clone()).as_deref(), Some("app_y"));
         assert_eq!(find(".a.\"b c\"[?(@ ^== \"app_\")]", claims.clone()).as_deref(), Some("app_y"));
         assert_eq!(find(".a.\"b c\"[?(@ ==^ \"z\")]", claims.clone()), None);
+        assert_eq!(find("$.a['b c'][1]", claims.clone()).as_deref(), Some("app_y"));
+        assert_eq!(find("$['a'][\"b c\"][0]", claims.clone()).as_deref(), Some("x"));
         assert_eq!(find(".n", claims).as_deref(), Some("3"));
     }
 
     #[test]
     fn other_texts_are_no_paths() {
-        for text in ["role", "", ".", ".role[", ".a[?(@ == \"x\")].b", ".a[x]"] {
+        for text in ["role", "", ".", "$", "$role", "$['a]", ".role[", ".a[?(@ == \"x\")].b", ".a[x]"] {
             assert_eq!(ClaimPath::parse(text), None, "{text}");
         }
     }

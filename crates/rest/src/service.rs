@@ -403,6 +403,12 @@ async fn reload(shared: &Shared, what: Reload) -> Result<Arc<State>, load::LoadE
             before.catalog.clone()
         };
     drop(connection);
+    if let (Some(before), Some(catalog)) = (&before.catalog, &catalog)
+        && !Arc::ptr_eq(before, catalog)
+        && before.is_retyped_in(catalog)
+    {
+        shared.pool.retire();
+    }
     let keys = changed_keys(&config, &before);
     if let (Some(catalog), Reload::Schema) = (&catalog, what) {
         let took = began.elapsed();

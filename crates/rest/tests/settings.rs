@@ -76,6 +76,47 @@ async fn settings_of_roles_are_followed_and_change_with_a_reload() {
     admin.simple_query("alter role anon reset statement_timeout; create function other.patience() returns text stable language sql as $$ select current_setting('statement_timeout') $$").await.unwrap();
     rest.notified(Some("reload schema"));
     becomes(&rest, "/rpc/patience", "\"2345ms\"").await;
+
+    // Granted to the login, not to the role: it is made before the role is taken on.
+    admin
+        .simple_query(
+            "alter role anon set log_min_duration_sample = '12345ms'; alter role anon set log_min_messages = 'fatal';
+             grant set on parameter log_min_duration_sample to authenticator;
+             create function other.sample() returns text stable language sql as $$ select current_setting('log_min_duration_sample') $$",
+        )
+        .await
+        .unwrap();
+    rest.notified(Some("reload schema"));
+    becomes(&rest, "/rpc/sample", "\"12345ms\"").await;
+    rest.stop().await;
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_takes_its_values() {
+    let cluster = Cluster::bootstrapped(testkit::servers()[0]).await;
+    let mut admin = cluster.connect(testkit::SUPERUSER, "postgres").await;
+    let make = |id: &str| {
+        format!(
+            "drop table if exists public.cats; create table public.cats (id {id}); insert into public.cats values ('1'); grant select on public.cats to anon"
+        )
+    };
+    admin.simple_query(&make("text")).await.unwrap();
+    // One connection, so that every request meets the statements of those before.
+    let limits = PoolConfig { max_size: 1, ..PoolConfig::default() };
+    let pool = Pool::new(cluster.config("authenticator", "postgres"), limits);
+    let rest = Rest::start(Config { anon_role: Some("anon".to_owned()), ..Config::default() }, pool, None);
+    becomes(&rest, "/cats?id=eq.1", "[{\"id\":\"1\"}]").await;
+    admin
+        .simple_query(
+            "drop table public.cats; create table public.cats (id uuid); grant select on public.cats to anon",
+        )
+        .await
+        .unwrap();
+    rest.notified(Some("reload schema"));
+    becomes(&rest, "/cats?id=eq.dea27321-f988-4a57-93e4-8eeb38f3cf1e", "[]").await;
+    admin.simple_query(&make("bigint")).await.unwrap();
+    rest.notified(Some("reload schema"));
+    becomes(&rest, "/cats?id=eq.1", "[{\"id\":1}]").await;
     rest.stop().await;
 }
 

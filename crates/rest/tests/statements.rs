@@ -36,6 +36,7 @@ becomes!(
     &[("prefer", "count=exact")],
     ""
 );
+becomes!(exact_count_of_everything, "GET /projects?id=gt.1", &[("prefer", "count=exact")], "");
 becomes!(
     to_one_and_to_many,
     "GET /projects?select=name,clients(name),tasks(name)&tasks.order=id&tasks.limit=3&clients.name=eq.x"

@@ -49,6 +49,13 @@ pub(crate) fn json(catalog: &Catalog) -> Value {
             json!([[relation(target.as_ref()), media.to_string()], self::handler(handler)])
         })
         .collect();
+    // A map has no order of its own; one that stays the same can be compared.
+    let sorted = |mut pairs: Vec<Value>| {
+        pairs.sort_by_cached_key(|pair| pair.get(0).map(Value::to_string));
+        pairs
+    };
+    let [tables, relationships, routines, representations, handlers] =
+        [tables, relationships, routines, representations, handlers].map(sorted);
     json!({
         "dbTables": tables,
         "dbRelationships": relationships,

@@ -86,6 +86,22 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// Whether a column has another type in a later catalogue, or is gone. Statements that were prepared before remember the
+    /// types of their parameters, so they would not take the values of the new one.
+    pub(crate) fn is_retyped_in(&self, later: &Self) -> bool {
+        self.schemas.iter().any(|(name, schema)| {
+            let later = later.schema(name);
+            schema.tables.values().any(|table| {
+                let Some(other) = later.and_then(|schema| schema.tables.get(&table.name.name)) else {
+                    return true;
+                };
+                table.columns().iter().any(|column| {
+                    other.column(&column.name).is_none_or(|other| other.nominal_type != column.nominal_type)
+                })
+            })
+        })
+    }
+
     /// An exposed schema.
     pub fn schema(&self, name: &str) -> Option<&Schema> {
         self.schemas.get(name)

@@ -180,8 +180,9 @@ impl<'a> Source<'a> {
             },
             log_query: match self.text(&["log-query"]) {
                 None => base.log_query,
-                Some("disabled") => false,
-                Some("main-query") => true,
+                // The words of 13, and those of later versions.
+                Some("disabled" | "false") => false,
+                Some("main-query" | "true") => true,
                 Some(_) => {
                     return Err(problem("log-query", "Invalid SQL logging value. Check your configuration."));
                 }

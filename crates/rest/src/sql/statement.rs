@@ -3,6 +3,7 @@
 use crate::catalog::Routine;
 use crate::parse::media::{MediaType, PlanMedia};
 use crate::parse::prefer::Return;
+use crate::parse::range::RowRange;
 use crate::plan::{Body, CallReadPlan, MutatePlan, MutateReadPlan, ReadNode, ReadPlan};
 use crate::sql::{Parameter, Sql, call as call_sql, mutate as mutate_sql, read as read_sql};
 
@@ -39,7 +40,7 @@ impl<'a> From<Sql<'a>> for StatementText<'a> {
 
 /// What the one row says beside the body.
 struct Beside<'p> {
-    exact: bool,
+    total: Total,
     page: &'static str,
     inserted: &'static str,
     /// The primary key to make a `Location` of.
@@ -48,13 +49,30 @@ struct Beside<'p> {
     writes: bool,
 }
 
+/// Where the number of all rows comes from.
+#[derive(Clone, Copy)]
+enum Total {
+    Unknown,
+    /// The rows of the answer.
+    Page,
+    /// The table of [`count_table`].
+    Counted,
+}
+
+/// Whether a read answers with each row of its relation that its conditions leave, once.
+fn is_whole(tree: &ReadNode<'_>) -> bool {
+    tree.range == RowRange::ALL
+        && tree.children.is_empty()
+        && tree.select.iter().all(|selected| selected.aggregate.is_none())
+}
+
 const COUNT_PAGE: &str = "pg_catalog.count(_postgrest_t) AS page_total, ";
 const NOT_COUNTED: &str = "null AS response_inserted";
 
 /// The select list of the outermost statement. A plan shows the columns in the order that PostgREST has them.
 fn columns<'a>(sql: &mut Sql<'a>, media: &MediaType, beside: &Beside<'_>, body: impl FnOnce(&mut Sql<'a>)) {
     sql.push(" SELECT ");
-    total(sql, beside.exact);
+    total(sql, beside.total);
     sql.push(beside.page);
     if matches!(media, MediaType::Plan(_)) {
         if beside.writes {
@@ -81,10 +99,16 @@ pub fn read<'a>(plan: &ReadPlan<'a>, exact: bool, count_limit: Option<i64>) -> S
     sql.push("WITH pgrst_source AS ( ");
     read_sql::select(&mut sql, &plan.tree);
     sql.push(" )");
-    if exact {
-        count_table(&mut sql, &plan.tree, count_limit);
-    }
-    let beside = Beside { exact, page: COUNT_PAGE, inserted: NOT_COUNTED, location: None, writes: false };
+    let total = match exact {
+        false => Total::Unknown,
+        // Every row is in the answer, and is counted there.
+        true if is_whole(&plan.tree) => Total::Page,
+        true => {
+            count_table(&mut sql, &plan.tree, count_limit);
+            Total::Counted
+        }
+    };
+    let beside = Beside { total, page: COUNT_PAGE, inserted: NOT_COUNTED, location: None, writes: false };
     columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, None, true));
     sql.push("( SELECT * FROM pgrst_source ) _postgrest_t");
     sql.into()
@@ -108,7 +132,7 @@ pub fn mutate<'a>(plan: &MutateReadPlan<'a>, representation: Option<Return>) -> 
     } else {
         NOT_COUNTED
     };
-    let beside = Beside { exact: false, page: COUNT_PAGE, inserted, location, writes: true };
+    let beside = Beside { total: Total::Unknown, page: COUNT_PAGE, inserted, location, writes: true };
     columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, None, false));
     sql.push("(");
     if plan.body == Body::None {
@@ -132,7 +156,8 @@ pub fn call<'a>(plan: &CallReadPlan<'a>, exact: bool) -> StatementText<'a> {
         count_table(&mut sql, &plan.tree, None);
     }
     let page = if plan.routine.returns.set { COUNT_PAGE } else { "1 AS page_total, " };
-    let beside = Beside { exact, page, inserted: NOT_COUNTED, location: None, writes: false };
+    let total = if exact { Total::Counted } else { Total::Unknown };
+    let beside = Beside { total, page, inserted: NOT_COUNTED, location: None, writes: false };
     columns(&mut sql, &plan.media, &beside, |sql| body(sql, plan.body, Some(plan.routine), false));
     sql.push("(");
     read_sql::select(&mut sql, &plan.tree);
@@ -167,11 +192,11 @@ fn count_table<'a>(sql: &mut Sql<'a>, tree: &ReadNode<'a>, limit: Option<i64>) {
     sql.push(")");
 }
 
-fn total(sql: &mut Sql<'_>, exact: bool) {
-    sql.push(if exact {
-        "(SELECT pg_catalog.count(*) FROM pgrst_source_count) AS total_result_set, "
-    } else {
-        "null::bigint AS total_result_set, "
+fn total(sql: &mut Sql<'_>, total: Total) {
+    sql.push(match total {
+        Total::Unknown => "null::bigint AS total_result_set, ",
+        Total::Page => "pg_catalog.count(_postgrest_t) AS total_result_set, ",
+        Total::Counted => "(SELECT pg_catalog.count(*) FROM pgrst_source_count) AS total_result_set, ",
     });
 }
 
