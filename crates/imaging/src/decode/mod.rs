@@ -8,7 +8,7 @@ mod other;
 mod png;
 mod webp;
 
-use crate::{Error, Format, Frame, Header, Metadata, Patience};
+use crate::{Error, Format, Frame, Header, Metadata, Patience, header};
 
 /// What to decode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,12 @@ pub(crate) fn decode(
         Format::Webp => webp::decode(bytes, header, wanted.frames, patience),
         Format::Gif => gif::decode(bytes, header, wanted.frames, patience),
         Format::Avif => avif::decode(bytes, header),
-        Format::Bmp | Format::Tiff | Format::Ico => other::decode(bytes, header),
+        Format::Ico => match header::ico_png(bytes) {
+            // The `image` crate reads no PNGs in it but those with transparency.
+            Some(bytes) => png::decode(bytes, header),
+            None => other::decode(bytes, header),
+        },
+        Format::Bmp | Format::Tiff => other::decode(bytes, header),
         format @ (Format::Svg | Format::Heic) => Err(Error::CannotRead(format)),
     }
 }

@@ -13,6 +13,7 @@ mod tiff;
 mod webp;
 
 pub(crate) use heif::{Av1Item, Colour, HeifFile};
+pub(crate) use ico::png as ico_png;
 pub use svg::sanitize as sanitize_svg;
 
 use crate::{Error, Format, Limits, Metadata, Orientation};

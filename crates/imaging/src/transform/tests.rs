@@ -82,6 +82,23 @@ fn every_type_survives_a_round_trip() {
 }
 
 #[test]
+fn a_cut_upload_shows_its_upper_part() {
+    for format in [Format::Jpeg, Format::Png] {
+        // Noise, so that half of the file is half of the picture.
+        let noise = |at: u32| (at.wrapping_add(1).wrapping_mul(2_654_435_761) >> 13) as u8;
+        let pixels = (0..64 * 64 * 4).map(|at| if at % 4 == 3 { 255 } else { noise(at) }).collect();
+        let picture = Picture::from_rgba(64, 64, false, pixels).unwrap();
+        let frame = Frame { picture, delay: 0 };
+        let whole = encode(&[frame], 0, format, 90, &Metadata::default(), &Encoding::default()).unwrap();
+        let cut = crate::load(&whole[..whole.len() / 2], &Limits::default()).unwrap();
+        let entire = crate::load(&whole, &Limits::default()).unwrap();
+        assert_eq!(cut.pixels()[..64 * 8 * 4], entire.pixels()[..64 * 8 * 4], "{format}");
+        let nothing = crate::load(&whole[..60], &Limits::default());
+        assert!(nothing.is_err(), "{format}");
+    }
+}
+
+#[test]
 fn each_way_of_resizing_has_its_size() {
     let source = file(Format::Jpeg, 400, 200, false);
     let asked = |resize, width, height| {
