@@ -26,6 +26,7 @@ pub mod fuzzing;
 mod http_parts;
 mod outgoing;
 mod render;
+mod render_rate;
 mod routes;
 mod service;
 mod sql;

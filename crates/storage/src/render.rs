@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,8 +20,10 @@ use imaging::{
 use sha2::{Digest, Sha256};
 
 use crate::blob::{Attributes, BlobName, StoreError};
+use crate::config::Images;
 use crate::domain::{Domain, Object, Transformations};
 use crate::error::{Code, Error, Result};
+use crate::render_rate::RenderRate;
 use crate::{blob, sql};
 
 /// What a source may be, as the CLI sets imgproxy up.
@@ -46,6 +48,7 @@ pub(crate) struct Renderer {
     workshop: Option<Workshop>,
     once: Once<BlobName, Result<Picture>>,
     settings: Arc<Settings>,
+    rate: Option<RenderRate>,
 }
 
 /// What is to be made of an object.
@@ -137,11 +140,20 @@ fn from_imaging(error: imaging::Error) -> Error {
 
 impl Renderer {
     /// As many threads as there are cores.
-    pub(crate) fn open() -> Self {
+    pub(crate) fn open(config: &Images) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let workshop = Workshop::open(threads, MOST_WAITING);
         let workshop = workshop.inspect_err(|error| tracing::error!(%error, "no threads for images")).ok();
-        Self { workshop, once: Once::default(), settings: Arc::default() }
+        let rate = config.max_per_second.map(RenderRate::new);
+        Self { workshop, once: Once::default(), settings: Arc::default(), rate }
+    }
+
+    /// Counts a request for the picture at this path from this address. An error is the time to wait.
+    pub(crate) fn count(&self, address: &str, path: &str) -> Result<(), Duration> {
+        match &self.rate {
+            Some(rate) => rate.count(format!("{address} {path}"), Instant::now()),
+            None => Ok(()),
+        }
     }
 
     /// The picture: from the store, of somebody else's request for the same that is under way, or made now.

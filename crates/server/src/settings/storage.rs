@@ -18,7 +18,7 @@ pub(crate) const POOL_SIZE: usize = 8;
 const UPLOAD_URL_LIFETIME: &str = "7200";
 
 /// Names of the service's own that are heard in any case: none of them says where data lives, or who may reach it.
-const HEARD: [&str; 15] = [
+const HEARD: [&str; 17] = [
     "STORAGE_UNICODE_KEYS",
     "STORAGE_EMPTY_BUCKET_MAX",
     "UPLOAD_",
@@ -31,6 +31,8 @@ const HEARD: [&str; 15] = [
     "S3_PROTOCOL_NON_CANONICAL_HOST_HEADER",
     "IMAGE_TRANSFORMATION_LIMIT_",
     "IMGPROXY_",
+    "RATE_LIMITER_",
+    "ENABLE_RATE_LIMITER",
     "WEBHOOK_",
     "CDN_PURGE_ENDPOINT_",
     "DATABASE_SEARCH_PATH",

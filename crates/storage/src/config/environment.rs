@@ -251,6 +251,10 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
                 )?,
                 imgproxy_url: self.text(&["IMGPROXY_URL"]),
                 timeout: seconds(&["IMGPROXY_REQUEST_TIMEOUT"], default.images.timeout)?,
+                max_per_second: match self.on(&["RATE_LIMITER_ENABLED", "ENABLE_RATE_LIMITER"]) {
+                    true => Some(self.number(&["RATE_LIMITER_RENDER_PATH_MAX_REQ_SEC"], 5)?),
+                    false => None,
+                },
             },
             webhook: super::Webhook {
                 url: self.text(&["WEBHOOK_URL"]),

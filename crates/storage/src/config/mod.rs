@@ -107,6 +107,9 @@ pub struct Images {
     pub imgproxy_url: Option<String>,
     /// How long a transformation may take (`IMGPROXY_REQUEST_TIMEOUT`).
     pub timeout: Duration,
+    /// How many requests a second one address may send for one picture (`RATE_LIMITER_RENDER_PATH_MAX_REQ_SEC`, if
+    /// `RATE_LIMITER_ENABLED`). Counted in this process, over four seconds.
+    pub max_per_second: Option<u32>,
 }
 
 /// Where events are posted.
@@ -177,6 +180,7 @@ impl Default for Config {
                 max_size: 2000,
                 imgproxy_url: None,
                 timeout: Duration::from_secs(15),
+                max_per_second: None,
             },
             webhook: Webhook::default(),
             cdn: Cdn::default(),

@@ -74,7 +74,7 @@ impl Domain {
         events: Events,
     ) -> Self {
         let signer = UrlSigner::new(keys.clone(), config.url_signing_key.as_deref());
-        let renderer = config.images.enabled.then(Renderer::open);
+        let renderer = config.images.enabled.then(|| Renderer::open(&config.images));
         Self(Arc::new(Inner { config, pool, store, adopts, signer, keys, doomed, events, renderer }))
     }
 

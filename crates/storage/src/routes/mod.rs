@@ -173,6 +173,9 @@ async fn rendered(call: &Call, path: &str) -> Result<Response> {
     let Some((door, rest)) = parts.filter(|(_, rest)| reads && rest.contains('/')) else {
         return Ok(not_found(call));
     };
+    if let Some(refusal) = render::limited(call) {
+        return Ok(refusal);
+    }
     let (bucket, key) = split(rest)?;
     match door {
         "public" => render::public(call, &bucket, key).await,

@@ -8,6 +8,7 @@ use http::header::{
     LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::json;
 
 use super::Call;
 use super::download::{disposition, put, visible};
@@ -18,6 +19,19 @@ use crate::http_parts::{auth, http_date};
 use crate::render::Wanted;
 
 const TRANSFORMATIONS: HeaderName = HeaderName::from_static("x-transformations");
+
+/// The answer to whoever asks too often, before anything else is looked at.
+pub(super) fn limited(call: &Call) -> Option<Response> {
+    // The gateway says truly where a request comes from. Without it all are one caller, unless a proxy tells.
+    let address = call.header("x-real-ip").or_else(|| call.header("x-client-ip")).unwrap_or_default();
+    let wait = call.domain.renderer()?.count(address, call.parts.uri.path()).err()?;
+    let body = json!({
+        "statusCode": "429",
+        "error": "Error",
+        "message": format!("Rate limit exceeded, retry in {} seconds", wait.as_secs()),
+    });
+    Some((StatusCode::TOO_MANY_REQUESTS, axum::Json(body)).into_response())
+}
 
 pub(super) async fn public(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let asked = asked(call)?;

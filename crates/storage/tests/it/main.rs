@@ -9,6 +9,7 @@ mod holes;
 mod listing;
 mod objects;
 mod policies;
+mod render;
 mod service;
 mod signed;
 mod sweeping;
