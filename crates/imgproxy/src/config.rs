@@ -83,6 +83,8 @@ pub struct Config {
     pub fallback: Option<Fallback>,
     /// Whether answers tell sizes.
     pub debug_headers: bool,
+    /// What the names of figures for Prometheus begin with, if figures are taken.
+    pub metrics_namespace: Option<String>,
 }
 
 /// Options that URLs change.
@@ -214,6 +216,7 @@ impl Default for Config {
             watermark: None,
             fallback: None,
             debug_headers: false,
+            metrics_namespace: None,
         }
     }
 }

@@ -32,7 +32,28 @@ pub struct Environment {
     pub read_timeout: Duration,
     /// How long a connection may do nothing.
     pub keep_alive: Duration,
+    /// Where Prometheus finds figures, if anywhere: like `bind`.
+    pub metrics_bind: Option<String>,
 }
+
+/// Names that change nothing here. Whoever sets one is told why.
+const WITHOUT_EFFECT: [(&str, &str); 15] = [
+    ("USE_LINEAR_COLORSPACE", "pictures are resized in sRGB"),
+    ("PNG_INTERLACED", "PNG is never written interlaced"),
+    ("ENFORCE_THUMBNAIL", "embedded thumbnails are not read"),
+    ("SO_REUSEPORT", "a port is served by one process"),
+    ("DOWNLOAD_BUFFER_SIZE", "there is no pool of buffers"),
+    ("BUFFER_POOL_CALIBRATION_THRESHOLD", "there is no pool of buffers"),
+    ("FREE_MEMORY_INTERVAL", "memory is given back when a picture is done"),
+    ("REPORT_DOWNLOADING_ERRORS", "errors are logged, and reported to nobody"),
+    ("DATADOG_ENABLE", "there is no exporter for Datadog"),
+    ("NEW_RELIC_KEY", "there is no exporter for New Relic"),
+    ("OPEN_TELEMETRY_ENDPOINT", "there is no exporter for OpenTelemetry"),
+    ("BUGSNAG_KEY", "errors are logged, and reported to nobody"),
+    ("HONEYBADGER_KEY", "errors are logged, and reported to nobody"),
+    ("SENTRY_DSN", "errors are logged, and reported to nobody"),
+    ("AIRBRAKE_PROJECT_KEY", "errors are logged, and reported to nobody"),
+];
 
 struct Reader<F>(F);
 
@@ -185,9 +206,21 @@ impl Environment {
                 ));
             }
         }
+        for (name, why) in WITHOUT_EFFECT {
+            if env.text(name).is_some_and(|value| value != "false" && value != "0") {
+                tracing::warn!("IMGPROXY_{name} has no effect: {why}");
+            }
+        }
+        let metrics_bind = env.text("PROMETHEUS_BIND");
+        if metrics_bind.as_ref() == Some(&bind) {
+            return refused("Can't use the same binding for the main server and Prometheus");
+        }
+        config.metrics_namespace =
+            metrics_bind.is_some().then(|| env.text("PROMETHEUS_NAMESPACE").unwrap_or_default());
         Ok(Self {
             config,
             bind,
+            metrics_bind,
             max_clients: env.within("MAX_CLIENTS", 2048, 0..=MANY)? as usize,
             read_timeout: env.seconds("READ_TIMEOUT", 10, 1)?,
             keep_alive: env.seconds("KEEP_ALIVE_TIMEOUT", 10, 0)?,
@@ -210,11 +243,6 @@ impl Environment {
         let mut shrink_never = false;
         env.flag("DISABLE_SHRINK_ON_LOAD", &mut shrink_never);
         config.imaging.shrink_on_load = !shrink_never;
-        let mut linear = false;
-        env.flag("USE_LINEAR_COLORSPACE", &mut linear);
-        if linear {
-            tracing::warn!("IMGPROXY_USE_LINEAR_COLORSPACE has no effect: pictures are resized in sRGB");
-        }
         let defaults = &mut config.defaults;
         defaults.quality = env.within("QUALITY", 80, 1..=100)? as u8;
         for pair in env.list("FORMAT_QUALITY") {
@@ -360,6 +388,16 @@ mod tests {
             "Cannot use local directory: not a directory"
         );
         assert!(told(&[("IMGPROXY_USE_GCS", "1")]).starts_with("IMGPROXY_USE_GCS: "));
+    }
+
+    #[test]
+    fn figures_are_taken_where_they_are_looked_at() {
+        let environment = read(&[("IMGPROXY_PROMETHEUS_BIND", ":8081")]).unwrap();
+        assert_eq!(environment.metrics_bind.as_deref(), Some(":8081"));
+        assert_eq!(environment.config.metrics_namespace.as_deref(), Some(""));
+        assert_eq!(read(&[("IMGPROXY_PROMETHEUS_NAMESPACE", "x")]).unwrap().config.metrics_namespace, None);
+        let same = read(&[("IMGPROXY_PROMETHEUS_BIND", ":8080")]).unwrap_err().0;
+        assert_eq!(same, "Can't use the same binding for the main server and Prometheus");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod config;
 mod environment;
 mod error;
 mod etag;
+mod measures;
 mod options;
 mod path;
 mod process;

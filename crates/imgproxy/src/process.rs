@@ -10,6 +10,7 @@ use imaging::{Format, Header, Patience, Rendered};
 
 use crate::answer::{self, Disposition};
 use crate::etag::{self, Known};
+use crate::measures::Span;
 use crate::options::Request;
 use crate::service::Parts;
 use crate::source::{Answer, Downloaded, Outcome};
@@ -119,9 +120,14 @@ impl Parts {
         if let Some(cookie) = cookie {
             headers.insert(header::COOKIE, cookie);
         }
+        let waiting = self.measures.span(Span::Queue);
         let _turn = self.turns.acquire().await.map_err(|_| Error::timeout())?;
+        drop(waiting);
         let mut status = StatusCode::OK;
-        let loaded = match self.sources.load(&request.source, headers).await {
+        let downloading = self.measures.span(Span::Downloading);
+        let loaded = self.sources.load(&request.source, headers).await;
+        drop(downloading);
+        let loaded = match loaded {
             Ok(Outcome::Loaded(loaded)) => match self.look(&loaded) {
                 Ok(header) => Ok((loaded, header)),
                 Err(error) => Err(error),
@@ -232,6 +238,7 @@ impl Parts {
         let work = move |patience: &Patience| {
             imaging::render(&bytes, &header, &transform, &settings, &limits, patience)
         };
+        let _processing = self.measures.span(Span::Processing);
         Ok(self.workshop.run(patience, work).await?)
     }
 
@@ -251,6 +258,7 @@ impl Parts {
         if let Some(cookie) = cookie {
             asked.insert(header::COOKIE, cookie);
         }
+        let _streaming = self.measures.span(Span::Streaming);
         let Answer { status, headers: found, length, body } =
             self.sources.ask(&request.source, asked).await?;
         let mut response = Response::new(body.stream());

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use crate::config::Given;
+use crate::measures::Measures;
 use crate::process::Finished;
 use crate::source::{Downloaded, Outcome, Sources};
 use crate::{Config, Error};
@@ -40,6 +41,7 @@ pub(crate) struct Parts {
     /// Those and the ones that wait, if they are limited.
     queue: Option<Semaphore>,
     pub(crate) fallback: Option<Downloaded>,
+    pub(crate) measures: Measures,
 }
 
 impl std::fmt::Debug for Imgproxy {
@@ -73,6 +75,7 @@ impl Imgproxy {
             .map_err(|error| Error::internal(error.to_string()))?;
         Ok(Self(Arc::new(Parts {
             turns: Semaphore::new(config.concurrency),
+            measures: Measures::new(config.metrics_namespace.as_deref()),
             queue: (config.queue > 0).then(|| Semaphore::new(config.queue + config.concurrency)),
             config,
             sources,
@@ -155,6 +158,7 @@ impl Parts {
             (&Method::GET, "/favicon.ico") => empty(StatusCode::OK),
             (&Method::GET, path) if path.starts_with('/') => {
                 let path = path.to_owned();
+                let _request = self.measures.request();
                 let mut response = match self.clone().picture(&path, request.headers()).await {
                     Ok(response) => response,
                     Err(error) => self.refusal(&error, &path),
@@ -188,6 +192,7 @@ impl Parts {
     }
 
     fn refusal(&self, error: &Error, path: &str) -> Response {
+        self.measures.error(error);
         if error.status.is_server_error() {
             tracing::error!(%error, status = error.status.as_u16(), path, "no picture");
         } else {

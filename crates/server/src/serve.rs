@@ -265,13 +265,28 @@ async fn serve_imgproxy(running: &mut Running, variables: &Variables) -> Result<
     let refused = |reason: String| Error::Settings { service: "imgproxy", reason };
     let environment = imgproxy::Environment::from_env(|name| variables.get(name))
         .map_err(|error| refused(error.to_string()))?;
-    let (host, port) = environment.bind.rsplit_once(':').unwrap_or(("", &environment.bind));
-    let port: u16 = port.parse().map_err(|_| refused(format!("IMGPROXY_BIND: {port:?} is no port")))?;
-    let ip = match host.trim_start_matches('[').trim_end_matches(']') {
-        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text => text.parse().map_err(|_| refused(format!("IMGPROXY_BIND: {text:?} is no address")))?,
+    let address = |name: &str, bind: &str| {
+        let (host, port) = bind.rsplit_once(':').unwrap_or(("", bind));
+        let port: u16 = port.parse().map_err(|_| refused(format!("{name}: {port:?} is no port")))?;
+        let ip = match host.trim_start_matches('[').trim_end_matches(']') {
+            "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            text => text.parse().map_err(|_| refused(format!("{name}: {text:?} is no address")))?,
+        };
+        Ok::<_, Error>(SocketAddr::new(ip, port))
     };
+    let door = address("IMGPROXY_BIND", &environment.bind)?;
+    if let Some(bind) = &environment.metrics_bind {
+        let metrics = telemetry::metrics::install()?;
+        let figures = Router::new().fallback(move || std::future::ready(metrics.render()));
+        open(
+            running,
+            address("IMGPROXY_PROMETHEUS_BIND", bind)?,
+            figures,
+            DRAIN,
+            "IMGPROXY_PROMETHEUS_BIND",
+        )?;
+    }
     let mut limits = gateway::Limits {
         head_timeout: environment.read_timeout,
         // None at all would be a connection for each request.
@@ -283,7 +298,7 @@ async fn serve_imgproxy(running: &mut Running, variables: &Variables) -> Result<
     }
     let service =
         imgproxy::Imgproxy::start(environment.config).await.map_err(|error| refused(error.to_string()))?;
-    let listener = listen::bind(SocketAddr::new(ip, port), "the service", "IMGPROXY_BIND")?;
+    let listener = listen::bind(door, "the service", "IMGPROXY_BIND")?;
     let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
     serve_router(running, listener, service.router(), limits, IMGPROXY_DRAIN);
     running.addresses.api = Some(bound);

@@ -55,8 +55,6 @@ struct Discovery {
 
 /// Keeps the ring's trusted issuers up to date for as long as it is not dropped.
 pub(crate) async fn keep(ring: KeyRing, addresses: Vec<String>) {
-    // Somebody else in this process may have chosen the provider already: it is the same one.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = match ::outgoing::builder().timeout(PATIENCE).build() {
         Ok(client) => client,
         Err(error) => {

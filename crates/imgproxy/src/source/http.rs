@@ -17,8 +17,6 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        // Somebody else in this process may have installed it already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let addresses = config.addresses;
         let most = config.max_redirects;
         let redirects = Policy::custom(move |attempt| {
