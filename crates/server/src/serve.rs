@@ -9,7 +9,6 @@ use axum::Router;
 use config::Service;
 use database::{ConnectConfig, Connection, Pool, PoolConfig};
 use tokens::{Key, KeyRing, KeySet};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::notifications::{Notifications, Subscription};

@@ -5,5 +5,6 @@
 mod configuration;
 mod keys;
 mod lifecycle;
+mod serving;
 mod support;
 mod usage;
