@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::http::RequestContext;
 use crate::json::{self, Object};
 use crate::store;
+use crate::store::batch::Batch;
 use crate::user::User;
 
 /// What somebody did.
@@ -125,6 +126,32 @@ pub(crate) async fn record_from<'a>(
     traits: Option<Object>,
     ip_address: &str,
 ) -> Result<()> {
+    let mut batch = Batch::default();
+    note_from(&mut batch, state, request, actor, action, traits, ip_address);
+    Ok(batch.run(db).await?)
+}
+
+/// As [`record`], among other writes.
+pub(crate) fn note<'a>(
+    batch: &mut Batch,
+    state: &State,
+    request: &RequestContext,
+    actor: impl Into<Actor<'a>>,
+    action: Action,
+    traits: Option<Object>,
+) {
+    note_from(batch, state, request, actor, action, traits, "");
+}
+
+fn note_from<'a>(
+    batch: &mut Batch,
+    state: &State,
+    request: &RequestContext,
+    actor: impl Into<Actor<'a>>,
+    action: Action,
+    traits: Option<Object>,
+    ip_address: &str,
+) {
     let actor = actor.into();
     let id = Uuid::new_v4();
     let (name, group) = action.names();
@@ -148,9 +175,7 @@ pub(crate) async fn record_from<'a>(
         user_agent = %request.user_agent,
         "audit_event"
     );
-    if state.config().audit_log_disable_postgres {
-        return Ok(());
+    if !state.config().audit_log_disable_postgres {
+        store::audit::insert(batch, id, &payload, ip_address);
     }
-    store::audit::insert(db, id, &payload, ip_address).await?;
-    Ok(())
 }

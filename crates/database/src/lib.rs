@@ -55,4 +55,4 @@ pub use result::{Column, CommandTag, ResultSet, Row};
 pub use statement::{Format, Param, Statement};
 pub use stream::{RowStream, StreamEvent};
 pub use transaction::{Transaction, TransactionOptions};
-pub use typed::{RowIndex, TypedRow};
+pub use typed::{Execution, RowIndex, TypedRow};

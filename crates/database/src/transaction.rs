@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::request::{Access, Isolation};
 use crate::result::ResultSet;
 use crate::statement::Statement;
-use crate::typed::TypedRow;
+use crate::typed::{Execution, TypedRow};
 
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +65,12 @@ impl Transaction<'_> {
             Some(result) if result.tag.as_str() == "ROLLBACK" => Err(Error::RolledBack),
             _ => Ok(()),
         }
+    }
+
+    /// Statements and COMMIT, in one round trip. After an error nothing was committed (save for a connection lost before
+    /// the answer came).
+    pub async fn commit_after(self, statements: &[Execution<'_>]) -> Result<(), Error> {
+        self.connection.execute_batch(statements, true).await
     }
 
     /// ROLLBACK.

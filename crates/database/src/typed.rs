@@ -20,6 +20,15 @@ pub struct TypedRow {
     row: Row,
 }
 
+/// A statement with its parameters, one of several that travel together.
+#[derive(Clone, Copy)]
+pub struct Execution<'a> {
+    /// Its text.
+    pub sql: &'a str,
+    /// Its parameters, in order.
+    pub params: &'a [&'a (dyn ToSql + Sync)],
+}
+
 /// A column by position or name.
 pub trait RowIndex: std::fmt::Display {
     /// Its position among `columns`.
@@ -99,6 +108,46 @@ impl Connection {
     pub async fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
         let (result, _) = self.typed(sql, params).await?;
         Ok(result.tag.rows())
+    }
+
+    /// Runs statements in one round trip, in a transaction of their own unless one is open. Their results are not looked
+    /// at.
+    pub async fn execute_all(&mut self, statements: &[Execution<'_>]) -> Result<(), Error> {
+        self.execute_batch(statements, false).await
+    }
+
+    pub(crate) async fn execute_batch(
+        &mut self,
+        statements: &[Execution<'_>],
+        commit: bool,
+    ) -> Result<(), Error> {
+        self.settle().await?;
+        let mut described = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let (found, _) = self.described(statement.sql).await?;
+            if found.params.len() != statement.params.len() {
+                return Err(Error::ParameterCount {
+                    expected: found.params.len(),
+                    got: statement.params.len(),
+                });
+            }
+            described.push(found);
+        }
+        let mut pieces: Vec<Piece<'_>> = statements
+            .iter()
+            .zip(&described)
+            .map(|(statement, described)| {
+                Piece::silent(statement.sql, Values::Typed(statement.params, &described.params))
+            })
+            .collect();
+        if commit {
+            pieces.push(Piece::silent("commit", Values::Params(&[])));
+        }
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let run = self.run_pieces(&pieces).await;
+        run.map(drop).map_err(|error| error.into_error(0, statements.len()))
     }
 
     /// What a statement takes and returns, without running it.

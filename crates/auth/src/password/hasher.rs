@@ -3,11 +3,9 @@
 //! A hash takes tens of milliseconds of a core. A storm of sign-ins therefore waits here, not on the
 //! threads that answer everything else, and is bounded by the request's time limit.
 
-use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bcrypt::{BcryptError, Version};
-use tokio::sync::Semaphore;
 
 use super::foreign::Foreign;
 use super::threads::Threads;
@@ -20,7 +18,6 @@ const NOBODY: &str = "$2a$10$7EqJtq98hPqEX7fNZaFWoOePaWxn96p36WQoeG6Lruj3vjPGga3
 #[derive(Clone)]
 pub(crate) struct Hasher {
     cost: u32,
-    permits: Arc<Semaphore>,
     threads: Threads,
 }
 
@@ -28,7 +25,7 @@ impl Hasher {
     /// `parallel` hashes at a time; one per core if none is given.
     pub(crate) fn new(cost: u32, parallel: Option<usize>) -> Self {
         let parallel = parallel.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)).max(1);
-        Self { cost, permits: Arc::new(Semaphore::new(parallel)), threads: Threads::start(parallel) }
+        Self { cost, threads: Threads::start(parallel) }
     }
 
     /// A new hash, with the prefix that the original writes.
@@ -53,13 +50,7 @@ impl Hasher {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let permit =
-            self.permits.clone().acquire_owned().await.expect("invariant: the semaphore is never closed");
-        // The permit travels with the work: a caller that goes away does not free a busy thread.
-        let done = self.threads.run(move || {
-            let _permit = permit;
-            work()
-        });
+        let done = self.threads.run(work);
         done.await.ok_or_else(|| Error::Unexpected(Cause::Other("hashing failed".into())))
     }
 }
@@ -84,6 +75,7 @@ fn broken(error: BcryptError) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_hash_fits_its_password_only() {

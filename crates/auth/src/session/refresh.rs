@@ -21,6 +21,7 @@ use crate::http::RequestContext;
 use crate::json::Timestamp;
 use crate::random;
 use crate::store;
+use crate::store::batch::Batch;
 use crate::store::refresh_tokens::RefreshToken;
 use crate::store::users::Column;
 use crate::user::User;
@@ -84,7 +85,11 @@ async fn attempt(
     if user.is_banned() {
         return Err(Error::bad_request(ErrorCode::UserBanned, "Invalid Refresh Token: User Banned"));
     }
-    let Some(session) = session_of(db, &token).await? else {
+    let found = match token.session_id.filter(|id| !id.is_nil()) {
+        Some(id) => store::sessions::with_methods_locked(db, id).await?,
+        None => None,
+    };
+    let Some((session, is_locked)) = found else {
         store::refresh_tokens::delete(db, token.id).await?;
         transaction.commit().await?;
         return Err(Error::bad_request(
@@ -94,7 +99,7 @@ async fn attempt(
     };
     let now = Timestamp::now();
     session.check(&config.sessions, now, Some(token.updated_at), user.highest_aal()).map_err(expired)?;
-    if !store::sessions::try_lock(db, session.id).await? {
+    if !is_locked {
         return Ok(Attempt::Busy);
     }
     check_client(session.oauth_client_id.filter(|id| !id.is_nil()), client)?;
@@ -124,15 +129,20 @@ async fn attempt(
         },
     };
 
-    audit::record(db, state, request, &user, Action::TokenRefreshed, None).await?;
+    let mut batch = Batch::default();
+    audit::note(&mut batch, state, request, &user, Action::TokenRefreshed, None);
     let (user, successor) = match successor {
         Some(active) => (user, active),
-        None => swap(db, state, request, user, &session, &token).await?,
+        None => swap(&mut batch, state, request, user, &session, &token),
     };
+    let (agent, ip) = (request.user_agent(), request.ip());
+    store::sessions::update_refresh(&mut batch, session.id, Timestamp::now(), agent, ip);
+    if config.hooks.custom_access_token.enabled {
+        // A function of the database sees what was written before it.
+        std::mem::take(&mut batch).run(db).await?;
+    }
     let response = TokenResponse::new(db, state, user, &session, successor, "token_refresh").await?;
-    store::sessions::update_refresh(db, session.id, Timestamp::now(), request.user_agent(), request.ip())
-        .await?;
-    transaction.commit().await?;
+    batch.commit(transaction).await?;
     Ok(Attempt::Done(Box::new(response)))
 }
 
@@ -148,28 +158,21 @@ fn check_client(owner: Option<Uuid>, client: Option<Uuid>) -> Result<()> {
     Err(Error::OAuth { error: "invalid_client", description: description.into() })
 }
 
-async fn session_of(db: &mut Connection, token: &RefreshToken) -> Result<Option<Session>> {
-    match token.session_id.filter(|id| !id.is_nil()) {
-        Some(id) => Ok(store::sessions::with_methods(db, id).await?),
-        None => Ok(None),
-    }
-}
-
 /// Revokes a token and writes its successor.
-pub(super) async fn swap(
-    db: &mut Connection,
+pub(super) fn swap(
+    batch: &mut Batch,
     state: &State,
     request: &RequestContext,
     mut user: User,
     session: &Session,
     token: &RefreshToken,
-) -> Result<(User, String)> {
-    audit::record(db, state, request, &user, Action::TokenRevoked, None).await?;
-    store::refresh_tokens::revoke(db, token.id).await?;
+) -> (User, String) {
+    audit::note(batch, state, request, &user, Action::TokenRevoked, None);
+    store::refresh_tokens::revoke(batch, token.id);
     let successor = random::refresh_token();
-    store::refresh_tokens::insert(db, &successor, user.id, Some(&token.token), session.id).await?;
-    store::users::update(db, &mut user, &[Column::LastSignInAt]).await?;
-    Ok((user, successor))
+    store::refresh_tokens::insert(batch, &successor, user.id, Some(&token.token), session.id);
+    store::users::update_in(batch, &mut user, &[Column::LastSignInAt]);
+    (user, successor)
 }
 
 /// What the use of a revoked token means.

@@ -10,6 +10,7 @@ use crate::http::{Form, RequestContext};
 use crate::json::Timestamp;
 use crate::random;
 use crate::store;
+use crate::store::batch::Batch;
 use crate::store::users::Column;
 use crate::user::User;
 
@@ -88,20 +89,12 @@ pub(crate) async fn sign_in_with(
 ) -> Result<TokenResponse> {
     let refresh_token = random::refresh_token();
     user.last_sign_in_at = Some(Timestamp::now());
-    grant(db, request, &mut user, &session, &refresh_token).await.step("Database error granting user")?;
-    store::amr::add(db, session.id, method).await?;
+    let mut batch = Batch::default();
+    store::sessions::insert(&mut batch, &session, request.user_agent(), request.ip());
+    store::refresh_tokens::insert(&mut batch, &refresh_token, user.id, None, session.id);
+    store::users::update_in(&mut batch, &mut user, &[Column::LastSignInAt]);
+    store::amr::add(&mut batch, session.id, method);
+    batch.run(db).await.step("Database error granting user")?;
     session.amr.push(MethodUsed { method: method.as_str().to_owned(), at: Timestamp::now() });
     TokenResponse::new(db, state, user, &session, refresh_token, method.as_str()).await
-}
-
-async fn grant(
-    db: &mut Connection,
-    request: &RequestContext,
-    user: &mut User,
-    session: &Session,
-    refresh_token: &str,
-) -> store::Result<()> {
-    store::sessions::insert(db, session, request.user_agent(), request.ip()).await?;
-    store::refresh_tokens::insert(db, refresh_token, user.id, None, session.id).await?;
-    store::users::update(db, user, &[Column::LastSignInAt]).await
 }

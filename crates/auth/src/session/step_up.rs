@@ -8,6 +8,7 @@ use crate::State;
 use crate::error::{Error, Result};
 use crate::http::RequestContext;
 use crate::store;
+use crate::store::batch::Batch;
 use crate::user::User;
 
 /// Takes a session to aal2 by a factor and replaces its tokens.
@@ -22,11 +23,15 @@ pub(crate) async fn step_up(
     factor_id: Uuid,
     method: Method,
 ) -> Result<TokenResponse> {
-    store::amr::add(db, session_id, method).await?;
+    let mut batch = Batch::default();
+    store::amr::add(&mut batch, session_id, method);
+    batch.run(db).await?;
     let missing = || Error::internal("Database error finding session");
     let mut session = store::sessions::with_methods(db, session_id).await?.ok_or_else(missing)?;
     let token = store::refresh_tokens::current(db, session_id).await?.ok_or_else(missing)?;
-    let (user, successor) = refresh::swap(db, state, request, user, &session, &token).await?;
+    let mut batch = Batch::default();
+    let (user, successor) = refresh::swap(&mut batch, state, request, user, &session, &token);
+    batch.run(db).await?;
     store::sessions::reach_aal2(db, session_id, factor_id).await?;
     session.aal = Some("aal2".into());
     TokenResponse::new(db, state, user, &session, successor, method.as_str()).await

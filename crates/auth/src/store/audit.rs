@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Result;
+use super::batch::Batch;
 use crate::json::{self, Object, Timestamp};
 use crate::metadata::Stored;
 
@@ -18,15 +19,13 @@ pub(crate) struct Entry {
 }
 
 /// Writes an entry.
-pub(crate) async fn insert(db: &mut Connection, id: Uuid, payload: &Object, ip_address: &str) -> Result<()> {
+pub(crate) fn insert(batch: &mut Batch, id: Uuid, payload: &Object, ip_address: &str) {
     let payload = json::to_string(payload);
-    db.execute(
+    batch.add(
         "insert into auth.audit_log_entries (instance_id, id, payload, created_at, ip_address)
          values ('00000000-0000-0000-0000-000000000000', $1, $2::text::json, $3, $4)",
-        &[&id, &payload, &Timestamp::now(), &ip_address],
-    )
-    .await
-    .map(|_| ())
+        [Box::new(id), Box::new(payload), Box::new(Timestamp::now()), Box::new(ip_address.to_owned())],
+    );
 }
 
 /// Which field of an entry a search looks at.

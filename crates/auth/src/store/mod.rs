@@ -4,6 +4,7 @@
 
 pub(crate) mod amr;
 pub(crate) mod audit;
+pub(crate) mod batch;
 pub(crate) mod challenges;
 pub(crate) mod factors;
 pub(crate) mod flow_states;

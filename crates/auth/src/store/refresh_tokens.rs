@@ -6,6 +6,7 @@ use database::{Connection, TypedRow};
 use uuid::Uuid;
 
 use super::Result;
+use super::batch::Batch;
 use crate::json::Timestamp;
 
 /// A refresh token as it is stored.
@@ -75,27 +76,25 @@ pub(crate) async fn current(db: &mut Connection, session_id: Uuid) -> Result<Opt
 }
 
 /// Inserts a token; `parent` is the one it replaces.
-pub(crate) async fn insert(
-    db: &mut Connection,
-    token: &str,
-    user_id: Uuid,
-    parent: Option<&str>,
-    session_id: Uuid,
-) -> Result<()> {
-    db.execute(
+pub(crate) fn insert(batch: &mut Batch, token: &str, user_id: Uuid, parent: Option<&str>, session_id: Uuid) {
+    batch.add(
         "insert into auth.refresh_tokens (
              instance_id, token, user_id, parent, session_id, revoked, created_at, updated_at
          ) values ('00000000-0000-0000-0000-000000000000', $1, $2, $3, $4, false, $5, $5)",
-        &[&token, &user_id.to_string(), &parent, &session_id, &Timestamp::now()],
-    )
-    .await
-    .map(|_| ())
+        [
+            Box::new(token.to_owned()),
+            Box::new(user_id.to_string()),
+            Box::new(parent.map(str::to_owned)),
+            Box::new(session_id),
+            Box::new(Timestamp::now()),
+        ],
+    );
 }
 
 /// Revokes one token.
-pub(crate) async fn revoke(db: &mut Connection, id: i64) -> Result<()> {
+pub(crate) fn revoke(batch: &mut Batch, id: i64) {
     let sql = "update auth.refresh_tokens set revoked = true, updated_at = $1 where id = $2";
-    db.execute(sql, &[&Timestamp::now(), &id]).await.map(|_| ())
+    batch.add(sql, [Box::new(Timestamp::now()), Box::new(id)]);
 }
 
 /// Revokes every token of a session.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::identity::Identity;
 use crate::json::{self, Object, Timestamp};
+use crate::session::MethodUsed;
 use crate::user::Factor;
 
 /// What a `json_agg` of a table's rows holds; NULL is none.
@@ -76,6 +77,12 @@ impl FromRow for Identity {
             updated_at: time_or_epoch(&row, "updated_at"),
             email: text(&row, "email"),
         })
+    }
+}
+
+impl FromRow for MethodUsed {
+    fn from_row(row: Object) -> Option<Self> {
+        Some(Self { method: text(&row, "authentication_method"), at: time(&row, "updated_at")? })
     }
 }
 

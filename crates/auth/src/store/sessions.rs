@@ -4,9 +4,11 @@ use chrono::NaiveDateTime;
 use database::{Connection, TypedRow};
 use uuid::Uuid;
 
-use super::{Result, amr};
+use super::Result;
+use super::batch::Batch;
+use super::rows::Rows;
 use crate::json::Timestamp;
-use crate::session::Session;
+use crate::session::{MethodUsed, Session};
 
 const COLUMNS: &str = "id, user_id, coalesce(created_at, 'epoch') as created_at, aal::text as aal, not_after, \
      refreshed_at, tag, oauth_client_id";
@@ -34,15 +36,27 @@ pub(crate) async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<Sessio
 
 /// A session with its methods.
 pub(crate) async fn with_methods(db: &mut Connection, id: Uuid) -> Result<Option<Session>> {
-    let Some(mut session) = by_id(db, id).await? else { return Ok(None) };
-    session.amr = amr::of_session(db, id).await?;
-    Ok(Some(session))
+    let sql = format!("select {COLUMNS}, {METHODS} from auth.sessions s where id = $1");
+    let Some(row) = db.query_opt(&sql, &[&id]).await? else { return Ok(None) };
+    read_with_methods(&row).map(Some)
 }
 
-/// Locks a session's row unless somebody else holds it.
-pub(crate) async fn try_lock(db: &mut Connection, id: Uuid) -> Result<bool> {
-    let sql = "select id from auth.sessions where id = $1 limit 1 for update skip locked";
-    Ok(db.query_opt(sql, &[&id]).await?.is_some())
+/// As [`with_methods`], and whether the row is now locked; it is not where somebody else holds it.
+pub(crate) async fn with_methods_locked(db: &mut Connection, id: Uuid) -> Result<Option<(Session, bool)>> {
+    let sql = format!(
+        "with held as (select id from auth.sessions where id = $1 for update skip locked)
+         select {COLUMNS}, {METHODS}, exists (select from held) as is_locked from auth.sessions s where id = $1"
+    );
+    let Some(row) = db.query_opt(&sql, &[&id]).await? else { return Ok(None) };
+    Ok(Some((read_with_methods(&row)?, row.get("is_locked")?)))
+}
+
+/// The methods of a session, most recent first.
+const METHODS: &str = "(select json_agg(a order by a.updated_at desc) from auth.mfa_amr_claims a
+     where a.session_id = s.id) as methods";
+
+fn read_with_methods(row: &TypedRow) -> Result<Session> {
+    Ok(Session { amr: row.get::<Rows<MethodUsed>>("methods")?.0, ..read(row)? })
 }
 
 /// All sessions of a user, without their methods.
@@ -52,47 +66,44 @@ pub(crate) async fn of_user(db: &mut Connection, user_id: Uuid) -> Result<Vec<Se
 }
 
 /// Inserts a session at aal1.
-pub(crate) async fn insert(
-    db: &mut Connection,
-    session: &Session,
-    user_agent: Option<&str>,
-    ip: Option<&str>,
-) -> Result<()> {
-    db.execute(
+pub(crate) fn insert(batch: &mut Batch, session: &Session, user_agent: Option<&str>, ip: Option<&str>) {
+    batch.add(
         "insert into auth.sessions (
              id, user_id, created_at, updated_at, aal, not_after, user_agent, ip, tag, oauth_client_id
          ) values ($1, $2, $3, $3, $4::text::auth.aal_level, $5, $6, $7::text::inet, $8, $9)",
-        &[
-            &session.id,
-            &session.user_id,
-            &session.created_at,
-            &session.aal,
-            &session.not_after,
-            &user_agent,
-            &ip,
-            &session.tag,
-            &session.oauth_client_id,
+        [
+            Box::new(session.id),
+            Box::new(session.user_id),
+            Box::new(session.created_at),
+            Box::new(session.aal.clone()),
+            Box::new(session.not_after),
+            Box::new(user_agent.map(str::to_owned)),
+            Box::new(ip.map(str::to_owned)),
+            Box::new(session.tag.clone()),
+            Box::new(session.oauth_client_id),
         ],
-    )
-    .await
-    .map(|_| ())
+    );
 }
 
 /// Remembers when and from where a session was refreshed.
-pub(crate) async fn update_refresh(
-    db: &mut Connection,
+pub(crate) fn update_refresh(
+    batch: &mut Batch,
     id: Uuid,
     at: Timestamp,
     user_agent: Option<&str>,
     ip: Option<&str>,
-) -> Result<()> {
-    db.execute(
+) {
+    batch.add(
         "update auth.sessions
          set refreshed_at = $1, user_agent = $2, ip = $3::text::inet, updated_at = $4 where id = $5",
-        &[&at.0.naive_utc(), &user_agent, &ip, &at, &id],
-    )
-    .await
-    .map(|_| ())
+        [
+            Box::new(at.0.naive_utc()),
+            Box::new(user_agent.map(str::to_owned)),
+            Box::new(ip.map(str::to_owned)),
+            Box::new(at),
+            Box::new(id),
+        ],
+    );
 }
 
 /// Ends all sessions of a user.

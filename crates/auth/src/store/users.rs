@@ -6,6 +6,7 @@
 use database::{Connection, ToSql, TypedRow};
 use uuid::Uuid;
 
+use super::batch::{Batch, Param};
 use super::rows::Rows;
 use super::{Result, factors, identities};
 use crate::identity::Identity;
@@ -333,28 +334,28 @@ impl Column {
         }
     }
 
-    fn value(self, user: &User) -> Box<dyn ToSql + Sync + Send + '_> {
+    fn value(self, user: &User) -> Param {
         match self {
-            Self::Role => Box::new(user.role.as_str()),
-            Self::Email => Box::new(user.email.as_str()),
-            Self::EncryptedPassword => Box::new(user.encrypted_password.as_deref()),
+            Self::Role => Box::new(user.role.clone()),
+            Self::Email => Box::new(user.email.clone()),
+            Self::EncryptedPassword => Box::new(user.encrypted_password.clone()),
             Self::EmailConfirmedAt => Box::new(user.email_confirmed_at),
             Self::InvitedAt => Box::new(user.invited_at),
-            Self::Phone => Box::new(user.phone.as_str()),
+            Self::Phone => Box::new(user.phone.clone()),
             Self::PhoneConfirmedAt => Box::new(user.phone_confirmed_at),
-            Self::ConfirmationToken => Box::new(user.tokens.confirmation.as_str()),
+            Self::ConfirmationToken => Box::new(user.tokens.confirmation.clone()),
             Self::ConfirmationSentAt => Box::new(user.confirmation_sent_at),
-            Self::RecoveryToken => Box::new(user.tokens.recovery.as_str()),
+            Self::RecoveryToken => Box::new(user.tokens.recovery.clone()),
             Self::RecoverySentAt => Box::new(user.recovery_sent_at),
-            Self::EmailChangeTokenCurrent => Box::new(user.tokens.email_change_current.as_str()),
-            Self::EmailChangeTokenNew => Box::new(user.tokens.email_change_new.as_str()),
-            Self::EmailChange => Box::new(user.email_change.as_str()),
+            Self::EmailChangeTokenCurrent => Box::new(user.tokens.email_change_current.clone()),
+            Self::EmailChangeTokenNew => Box::new(user.tokens.email_change_new.clone()),
+            Self::EmailChange => Box::new(user.email_change.clone()),
             Self::EmailChangeSentAt => Box::new(user.email_change_sent_at),
             Self::EmailChangeConfirmStatus => Box::new(user.tokens.email_change_status),
-            Self::PhoneChangeToken => Box::new(user.tokens.phone_change.as_str()),
-            Self::PhoneChange => Box::new(user.phone_change.as_str()),
+            Self::PhoneChangeToken => Box::new(user.tokens.phone_change.clone()),
+            Self::PhoneChange => Box::new(user.phone_change.clone()),
             Self::PhoneChangeSentAt => Box::new(user.phone_change_sent_at),
-            Self::ReauthenticationToken => Box::new(user.tokens.reauthentication.as_str()),
+            Self::ReauthenticationToken => Box::new(user.tokens.reauthentication.clone()),
             Self::ReauthenticationSentAt => Box::new(user.reauthentication_sent_at),
             Self::LastSignInAt => Box::new(user.last_sign_in_at),
             Self::AppMetadata => Box::new(json::to_string(&user.app_metadata)),
@@ -368,6 +369,13 @@ impl Column {
 
 /// Writes the named columns of a user, and when that was.
 pub(crate) async fn update(db: &mut Connection, user: &mut User, columns: &[Column]) -> Result<()> {
+    let mut batch = Batch::default();
+    update_in(&mut batch, user, columns);
+    batch.run(db).await
+}
+
+/// As [`update`], among other writes.
+pub(crate) fn update_in(batch: &mut Batch, user: &mut User, columns: &[Column]) {
     user.updated_at = Timestamp::now_stored();
     let mut sql = String::from("update auth.users set ");
     for (at, column) in columns.iter().enumerate() {
@@ -375,12 +383,8 @@ pub(crate) async fn update(db: &mut Connection, user: &mut User, columns: &[Colu
         sql += ", ";
     }
     sql += &format!("updated_at = ${} where id = ${}", columns.len() + 1, columns.len() + 2);
-    let values: Vec<_> = columns.iter().map(|column| column.value(user)).collect();
-    let mut params: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(values.len() + 2);
-    for value in &values {
-        params.push(&**value);
-    }
-    params.push(&user.updated_at);
-    params.push(&user.id);
-    db.execute(&sql, &params).await.map(|_| ())
+    let mut params: Vec<Param> = columns.iter().map(|column| column.value(user)).collect();
+    params.push(Box::new(user.updated_at));
+    params.push(Box::new(user.id));
+    batch.add_all(sql, params);
 }
