@@ -49,8 +49,7 @@ pub struct Service {
 impl Service {
     /// Starts a service on a database whose `auth` schema exists; the pool logs in as `supabase_auth_admin`.
     ///
-    /// `carrier` takes mails instead of the configured mail server. Without either, mails are dropped as the original drops
-    /// them.
+    /// `carrier` takes mails while no mail server is configured. Without either, mails are dropped as the original drops them.
     pub fn start(
         config: Config,
         pool: Pool,
@@ -62,7 +61,8 @@ impl Service {
         let live = Live::new(state);
         let stopped = watch::Sender::new(false);
         let templates = tokio::spawn(keep_templates(live.clone(), stopped.subscribe()));
-        Ok(Self { live, stopped, tasks: Arc::new(std::sync::Mutex::new(vec![mail, templates])) })
+        let cleaning = tokio::spawn(clean(live.clone(), stopped.subscribe()));
+        Ok(Self { live, stopped, tasks: Arc::new(std::sync::Mutex::new(vec![mail, templates, cleaning])) })
     }
 
     /// Every route, at the root path.
@@ -107,5 +107,19 @@ async fn keep_templates(live: Live, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = tokio::time::sleep(LOOK_AT_TEMPLATES) => {}
         }
+    }
+}
+
+/// Takes the turns of cleaning up that changes ask for.
+async fn clean(live: Live, mut stopped: watch::Receiver<bool>) {
+    let turns = live.0.load().0.cleanup().turns();
+    let Some(mut turns) = turns else { return };
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            Some(()) = turns.recv() => {}
+        }
+        let state = live.0.load().0.clone();
+        state.cleanup().run(state.config(), state.pool()).await;
     }
 }

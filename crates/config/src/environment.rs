@@ -67,6 +67,26 @@ impl Environment {
             .filter(|(_, value)| !value.is_empty())
     }
 
+    /// Puts a file's variables above what is there, as services alone do with files that they are given. A line that is no
+    /// assignment is an error. Returns whether the file exists.
+    pub fn put_file(&mut self, path: &Path) -> Result<bool, ConfigError> {
+        let mut of_file = Environment::default();
+        let mut notices = Vec::new();
+        if !of_file.add_file(path, path, &mut notices)? {
+            return Ok(false);
+        }
+        if let Some(notice) = notices.into_iter().next() {
+            return Err(ConfigError::new(notice.message));
+        }
+        self.variables.extend(of_file.variables);
+        Ok(true)
+    }
+
+    /// Puts a file's variables below what is there. Returns whether the file exists.
+    pub fn put_file_below(&mut self, path: &Path) -> Result<bool, ConfigError> {
+        self.add_file(path, path, &mut Vec::new())
+    }
+
     /// Adds a file's variables below what is there. Returns whether the file exists.
     pub(crate) fn add_file(
         &mut self,

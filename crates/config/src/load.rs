@@ -91,12 +91,25 @@ pub struct Config {
     pub notices: Vec<Notice>,
     /// Every value with its origin, for `config show`.
     pub entries: Vec<Entry>,
+    /// How all this was found, to find it again.
+    pub(crate) found: Found,
+}
+
+/// What a configuration was read with, and the files that were looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    flags: Flags,
+    process: Environment,
+    cwd: PathBuf,
+    files: Vec<PathBuf>,
 }
 
 impl Config {
     /// Reads everything. `cwd` is where the command was called.
     pub fn load(flags: &Flags, process: Environment, cwd: &Path) -> Result<Config, ConfigError> {
         let mut notices = Vec::new();
+        let mut found =
+            Found { flags: flags.clone(), process: process.clone(), cwd: cwd.to_owned(), files: Vec::new() };
         let mut environment = process;
         let workdir =
             flags.workdir.clone().or_else(|| environment.get("SUPABASE_WORKDIR").map(PathBuf::from));
@@ -106,6 +119,7 @@ impl Config {
 
         if let Some(path) = &flags.env_file {
             let path = cwd.join(path);
+            found.files.push(path.clone());
             if !environment.add_file(&path, &shown(&path), &mut notices)? {
                 return Err(ConfigError::new(format!("there is no file {}", path.display()))
                     .hint("check the path given with --env-file"));
@@ -114,12 +128,14 @@ impl Config {
         let name = environment.get("SUPABASE_ENV").unwrap_or("development").to_owned();
         for path in project_files(&supabase_folder, &root, &name) {
             environment.add_file(&path, &shown(&path), &mut notices)?;
+            found.files.push(path);
         }
 
         let config_path = match &flags.config {
             Some(path) => cwd.join(path),
             None => supabase_folder.join("config.toml"),
         };
+        found.files.push(config_path.clone());
         let shown_config = shown(&config_path);
         let text = read_file(&config_path, &shown_config, flags.config.is_some())?;
         let config_file = text.is_some().then(|| config_path.clone());
@@ -132,7 +148,18 @@ impl Config {
         let text = text.unwrap_or_default();
         let mut read = read(&text, &shown_config, &environment)?;
         notices.append(&mut read.notices);
-        Config::assemble(flags, cwd, root, config_file, environment, read.file, read.entries, notices)
+        Config::assemble(found, root, config_file, environment, read.file, read.entries, notices)
+    }
+
+    /// Reads everything again, as it was called.
+    pub fn reload(&self) -> Result<Config, ConfigError> {
+        let Found { flags, process, cwd, .. } = &self.found;
+        Config::load(flags, process.clone(), cwd)
+    }
+
+    /// The files that were looked for, those that are not there included.
+    pub fn sources(&self) -> &[PathBuf] {
+        &self.found.files
     }
 
     /// The project's folder: `--workdir`, `SUPABASE_WORKDIR`, or the nearest above `cwd`.
@@ -143,8 +170,7 @@ impl Config {
 
     #[allow(clippy::too_many_arguments)] // the sources, each used once
     fn assemble(
-        flags: &Flags,
-        cwd: &Path,
+        found: Found,
         root: PathBuf,
         config_file: Option<PathBuf>,
         environment: Environment,
@@ -152,6 +178,7 @@ impl Config {
         mut entries: Vec<Entry>,
         mut notices: Vec<Notice>,
     ) -> Result<Config, ConfigError> {
+        let Found { flags, cwd, .. } = &found;
         let mut set = |path: &str, shown: Option<String>, origin: Origin| match entries
             .iter_mut()
             .find(|entry| entry.path == path)
@@ -246,6 +273,7 @@ impl Config {
             file.monobase.database_password.non_empty().unwrap_or(tokens::development::DATABASE_PASSWORD),
         );
         entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let ephemeral = flags.ephemeral;
         Ok(Config {
             paths: Paths::new(root, config_file, state),
             file,
@@ -254,11 +282,12 @@ impl Config {
             database_password,
             keys,
             services,
-            ephemeral: flags.ephemeral,
+            ephemeral,
             production,
             environment,
             notices,
             entries,
+            found,
         })
     }
 

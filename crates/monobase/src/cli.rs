@@ -159,7 +159,7 @@ pub(crate) struct StatusArguments {
 pub(crate) struct ServeArguments {
     /// auth, rest, gateway, … or the name of the original's container
     pub(crate) service: String,
-    /// The original's configuration file; only rest has one
+    /// The original's configuration file; only rest and auth have one
     pub(crate) file: Option<PathBuf>,
     /// Print the configuration as a file, secrets included, and exit; only rest
     #[arg(long)]
@@ -167,6 +167,9 @@ pub(crate) struct ServeArguments {
     /// Print what is known of the database as JSON, and exit; only rest
     #[arg(long, conflicts_with = "dump_config")]
     pub(crate) dump_schema: bool,
+    /// A folder of *.env files, read by name over the environment and again when they change (auth)
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

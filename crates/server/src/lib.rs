@@ -22,7 +22,7 @@ mod notifications;
 mod options;
 mod outgoing;
 mod postgres;
-
+mod reload;
 mod roles;
 mod running;
 mod serve;

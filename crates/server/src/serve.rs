@@ -16,6 +16,7 @@ use crate::running::{Addresses, Running};
 use crate::signals::Signals;
 use crate::{Error, Info, Progress, Step, listen};
 
+mod auth_alone;
 mod rest;
 
 /// How long requests in flight may take to finish at a stop: as long as the original auth server gives them.
@@ -28,6 +29,8 @@ pub struct ServeOptions {
     pub progress: Progress,
     /// The original's configuration file, where it has one.
     pub file: Option<PathBuf>,
+    /// A folder of files of variables, read in the order of their names and again when they change. Auth only.
+    pub folder: Option<PathBuf>,
 }
 
 /// What a service can print instead of serving.
@@ -47,7 +50,7 @@ pub async fn dump(service: Service, options: ServeOptions, dump: Dump) -> Result
     }
 }
 
-/// The process's environment, which is all the configuration that a service alone has.
+/// The process's environment, which is all the configuration that most services alone have.
 struct Variables(Vec<(String, String)>);
 
 impl Variables {
@@ -71,8 +74,8 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
     let mut running = nothing(signals);
     let outcome = match service {
         Service::Rest => rest::serve(&mut running, &variables, options.file).await,
+        Service::Auth => auth_alone::serve(&mut running, &options).await,
         other if options.file.is_some() => Err(Error::NoFile(other.to_string())),
-        Service::Auth => serve_auth(&mut running, &variables).await,
         Service::Realtime => serve_realtime(&mut running, &variables).await,
         Service::Storage => serve_storage(&mut running, &variables).await,
         Service::Imgproxy => serve_imgproxy(&mut running, &variables).await,
@@ -85,38 +88,6 @@ pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error>
             Err(error)
         }
     }
-}
-
-async fn serve_auth(running: &mut Running, variables: &Variables) -> Result<(), Error> {
-    let refused = |reason: String| Error::Settings { service: "auth", reason };
-    let environment = auth::Environment::from_env(|name| variables.get(name))
-        .map_err(|error| refused(error.to_string()))?;
-    let login = ConnectConfig::parse_with(&environment.database_url, |name| variables.get(name))
-        .map_err(|error| Error::DatabaseUrl(error.to_string()))?;
-    let keys = environment.signing.key_set().map_err(|error| refused(error.to_string()))?;
-    let limits = PoolConfig {
-        name: "auth",
-        max_size: environment.pool_size.unwrap_or(crate::settings::auth::POOL_SIZE),
-        ..PoolConfig::default()
-    };
-    // As the original does at its start. It signs in past any pooler, like the original.
-    let applied = bootstrap::migrate(&login, &bootstrap::ledgers::auth::LEDGER).await?;
-    tracing::info!(applied = applied.len(), "the auth tables are up to date");
-    let pool = Pool::new(login, limits);
-    running.pools.push(pool.clone());
-    let auth = auth::Service::start(environment.config, pool, KeyRing::new(keys), None)
-        .map_err(|error| refused(error.to_string()))?;
-    let router = auth.router();
-    running.services.push(Box::pin(auth.stop()));
-    let (host, port) = environment.listen;
-    let ip = match host.as_str() {
-        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text => text.parse().map_err(|_| refused(format!("GOTRUE_API_HOST: {text:?} is no address")))?,
-    };
-    let bound = open(running, SocketAddr::new(ip, port), router, DRAIN, "PORT")?;
-    running.addresses.api = Some(bound);
-    Ok(())
 }
 
 async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<(), Error> {

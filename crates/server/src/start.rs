@@ -20,6 +20,7 @@ use crate::mailbox::Mailbox;
 use crate::notifications::{Notifications, Subscription};
 use crate::options::{Progress, StartOptions, Step};
 use crate::postgres::Postgres;
+use crate::reload::{self, Schedule};
 use crate::roles::DatabaseRoles;
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
@@ -243,14 +244,19 @@ impl Starting {
         let port = self.addresses.api.unwrap_or(self.config.listen.api).port();
         let auth_settings = settings::auth::settings(&self.config, &self.config.public_url(port))?;
         let pool = self.pool("supabase_auth_admin", settings::auth::pool(&self.config))?;
-        let carrier = self.carrier.clone().filter(|_| !settings::auth::has_mail_server(&self.config));
+        let carrier = self.carrier.clone();
         if carrier.is_none() && !settings::auth::has_mail_server(&self.config) {
             self.notices.push("no mail server is configured (auth.email.smtp): mails are dropped".to_owned());
         }
         let auth = auth::Service::start(auth_settings, pool, self.ring.clone(), carrier)
             .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
         self.door.mount(gateway::Service::Auth, Mount::Running(auth.router()));
-        self.services.push(Box::pin(auth.stop()));
+        let watching = tokio::spawn(keep_auth_configured(self.config.clone(), port, auth.clone()));
+        self.services.push(Box::pin(async move {
+            watching.abort();
+            let _ = watching.await;
+            auth.stop().await;
+        }));
         self.board.service_is(Service::Auth, State::Up);
         Ok(())
     }
@@ -458,4 +464,34 @@ async fn upkeep(metrics: Metrics) {
         ticks.tick().await;
         metrics.upkeep();
     }
+}
+
+/// How soon a change of a configuration's files is seen, and how long they must rest before they are read.
+const LOOK_AT_FILES: Duration = Duration::from_secs(1);
+
+/// Takes over what changes in the files of the configuration, as far as it concerns auth.
+async fn keep_auth_configured(config: Config, port: u16, auth: auth::Service) {
+    let files = config.sources().to_vec();
+    let config = Arc::new(config);
+    let schedule = Schedule { look: Some(LOOK_AT_FILES), signal: None, grace: LOOK_AT_FILES };
+    let list = move || files.clone();
+    reload::watch(schedule, list, move || {
+        let (config, auth) = (config.clone(), auth.clone());
+        async move {
+            let read = move || {
+                let fresh = config.reload().map_err(Error::from)?;
+                let settings = settings::auth::settings(&fresh, &fresh.public_url(port))?;
+                auth.reload(settings)
+                    .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })
+            };
+            match tokio::task::spawn_blocking(read).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the new configuration is not used, the one before stays");
+                }
+                Err(error) => tracing::error!(%error, "reading the configuration anew crashed"),
+            }
+        }
+    })
+    .await;
 }

@@ -12,8 +12,12 @@ use crate::settings;
 pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Failure> {
     let service: Service =
         arguments.service.parse().map_err(|error| Failure::from(error).code(Code::Usage))?;
+    let options = ServeOptions {
+        file: arguments.file.clone(),
+        folder: arguments.config_dir.clone(),
+        ..ServeOptions::default()
+    };
     settings::start_logging(global.quiet, global.verbose, None)?;
-    let options = ServeOptions { file: arguments.file.clone(), ..ServeOptions::default() };
     let dump = match (arguments.dump_config, arguments.dump_schema) {
         (false, false) => None,
         (true, _) => Some(Dump::Config),

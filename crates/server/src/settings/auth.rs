@@ -29,7 +29,12 @@ pub fn settings(config: &Config, public_url: &str) -> Result<auth::Config, Error
         variables(config, public_url).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     super::auth_sending::add(config, has_mail_server(config), &mut ours);
     let federated = super::auth_federation::variables(&config.file.auth, public_url);
+    // An application's own environment names its production Redis: in development only our own name counts.
+    let redis = config.environment.get("MONOBASE_REDIS_URL").map(str::to_owned);
     let lookup = |name: &str| {
+        if name == "REDIS_URL" {
+            return redis.clone();
+        }
         ours.get(name).or_else(|| federated.get(name)).cloned().or_else(|| {
             config.environment.get(name).filter(|_| name.starts_with("GOTRUE_")).map(str::to_owned)
         })
