@@ -20,10 +20,19 @@ use crate::user::User;
 
 /// Inserts a user, gives the default role, and reads back what triggers made of the row.
 pub(crate) async fn create(db: &mut Connection, state: &State, user: &mut User) -> Result<()> {
+    seal_password(state, user)?;
     users::insert(db, user).await.step("Database error saving new user")?;
     user.role = state.config().jwt.default_group_name.trim().to_owned();
     users::update(db, user, &[Column::Role]).await.step("Database error updating user")?;
     users::reload(db, user).await.step("Database error loading user after sign-up")
+}
+
+/// Encrypts the hash of a new user's password, where the configuration has a key for that.
+pub(crate) fn seal_password(state: &State, user: &mut User) -> Result<()> {
+    if let Some(hash) = user.encrypted_password.as_mut().filter(|hash| !hash.is_empty()) {
+        *hash = state.encryption().seal(user.id, hash)?;
+    }
+    Ok(())
 }
 
 /// Adds an identity to a user.

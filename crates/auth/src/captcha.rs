@@ -65,6 +65,7 @@ async fn ask(state: &State, url: &str, form: String, timeout: Duration) -> Resul
     let failed = |error: reqwest::Error| error.without_url().to_string();
     let request = state
         .outside()
+        .client()
         .post(url)
         .timeout(timeout)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")

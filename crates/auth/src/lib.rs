@@ -9,10 +9,13 @@
 //! written as Go does (`json`), and errors speak both of the original's dialects (`error`).
 
 mod account;
+mod addresses;
 mod audit;
 mod captcha;
+mod cleanup;
 mod config;
 mod contact;
+mod encryption;
 mod error;
 mod external;
 mod factors;
@@ -49,12 +52,14 @@ mod verification;
 mod web3;
 mod webauthn;
 
+pub use addresses::AddressChecks;
 pub use config::{
     Captcha, CaptchaProvider, Config, ConfigError, Environment, External, FactorSwitch, Hook, HookTarget,
     Hooks, Jwt, Mailer, MessageBird, Mfa, OAuthProvider, OAuthServer, Passkey, Password, PhoneFactor, Pwned,
-    Rate, RateLimits, Saml, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp, TextLocal, Twilio,
-    UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
+    Rate, RateLimits, Reloading, Saml, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp,
+    TextLocal, Twilio, UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
 };
+pub use encryption::Encryption;
 pub use error::{ApiError, Cause, Error, ErrorCode, WeakPassword};
 pub use service::Service;
 pub use state::State;

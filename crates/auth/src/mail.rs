@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::State;
+use crate::addresses;
 use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::hooks::{self, EmailData};
 use crate::http::{GoUrl, RequestContext, action_link_base, escape_query, redirect_target};
@@ -51,7 +52,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// Asks whether an instance may mail to an address at all, and counts the mail.
-pub(crate) fn permit(state: &State, address: &str) -> Result<()> {
+pub(crate) async fn permit(state: &State, address: &str) -> Result<()> {
     let config = state.config();
     authorized(&config.external.authorized_addresses, address)?;
     let limited = Error::too_many(ErrorCode::OverEmailSendRateLimit, "email rate limit exceeded");
@@ -59,7 +60,7 @@ pub(crate) fn permit(state: &State, address: &str) -> Result<()> {
         return Err(limited);
     }
     // Where addresses confirm themselves few mails are needed, and the original does not count them.
-    if !config.mailer.autoconfirm && !state.limits().mail() {
+    if !config.mailer.autoconfirm && !state.limits().mail().await {
         return Err(limited);
     }
     Ok(())
@@ -103,6 +104,7 @@ pub(crate) async fn send(
         };
         return hooks::send_email(state, db, user, data).await;
     }
+    addresses::check(state, mail.to).await?;
     if !state.outbox().is_connected() {
         tracing::debug!(kind = mail.kind.as_str(), "no mail server is configured: the mail is dropped");
         return Ok(());

@@ -66,7 +66,7 @@ async fn mail_code(
 ) -> Result<String> {
     let address = &user.email;
     let (code, hash) = mint(state, address, flow);
-    mail::permit(state, address)?;
+    mail::permit(state, address).await?;
     let mail = Outgoing { kind, to: address, code: &code, token_hash: &hash };
     mail::send(db, state, request, user, mail, failure).await?;
     Ok(hash)
@@ -159,7 +159,7 @@ pub(crate) async fn send_email_change(
     let address = user.email.clone();
     let secure = config.mailer.secure_email_change_enabled && !address.is_empty();
     let (new_code, new_hash) = mint(state, new_address, flow);
-    mail::permit(state, new_address)?;
+    mail::permit(state, new_address).await?;
     user.email_change = new_address.to_owned();
     let kind = MessageKind::EmailChange;
     let current = if secure {
@@ -217,7 +217,7 @@ pub(crate) async fn send_password_changed(
     request: &RequestContext,
     user: &User,
 ) -> Result<()> {
-    mail::permit(state, &user.email)?;
+    mail::permit(state, &user.email).await?;
     let mail = Outgoing { kind: MessageKind::PasswordChanged, to: &user.email, code: "", token_hash: "" };
     mail::send(db, state, request, user, mail, "Error sending password changed notification email").await
 }
@@ -271,7 +271,7 @@ pub(crate) async fn send_text(
     let (code, message_id) = match config.sms.test_code(phone, now.0) {
         Some(code) => (code.to_owned(), "test-otp".to_owned()),
         None => {
-            if !config.sms.autoconfirm && !state.limits().text() {
+            if !config.sms.autoconfirm && !state.limits().text().await {
                 return Err(Error::too_many(ErrorCode::OverSmsSendRateLimit, "SMS rate limit exceeded"));
             }
             let code = random::code(config.sms.otp_length);

@@ -1,11 +1,111 @@
-//! The HTTP client for calls to the outside: hooks, captchas, providers of text messages, templates.
+//! Requests to others: hooks, captchas, text messages and templates with the client itself, providers with a time limit, a size
+//! limit, and no secrets in what is logged.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, redirect};
+use serde_json::Value;
+
+use crate::providers::ProviderError;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest answer of a provider that is read.
+const LARGEST: usize = 1 << 20;
 
-/// A client. Callers limit each call.
-pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
-    outgoing::builder().connect_timeout(CONNECT).pool_idle_timeout(Duration::from_secs(30)).build()
+/// The client for all others.
+pub(crate) struct Outside {
+    client: Client,
+    /// How long a provider may take.
+    patience: Duration,
+    /// Token endpoints that want the client's secret in the body; learned at the first exchange.
+    secret_in_body: Arc<Mutex<HashMap<String, bool>>>,
+}
+
+/// An answer that was a success.
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Result<Value, ProviderError> {
+        serde_json::from_slice(&self.body).map_err(|_| ProviderError::Answer("the answer is not JSON"))
+    }
+}
+
+impl Outside {
+    /// A client that gives up on a provider after so long.
+    pub(crate) fn new(patience: Duration) -> Result<Self, reqwest::Error> {
+        let client = outgoing::builder()
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .redirect(redirect::Policy::limited(5))
+            .user_agent(concat!("monobase/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, patience, secret_in_body: Arc::default() })
+    }
+
+    /// The same with another time limit for providers.
+    pub(crate) fn with_patience(&self, patience: Duration) -> Self {
+        Self { client: self.client.clone(), patience, secret_in_body: self.secret_in_body.clone() }
+    }
+
+    /// The client. Callers limit each call.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A question to a provider.
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
+        self.client.get(url).timeout(self.patience).header("accept", "application/json")
+    }
+
+    /// A form for a provider.
+    pub(crate) fn post(&self, url: &str) -> RequestBuilder {
+        self.client.post(url).timeout(self.patience)
+    }
+
+    pub(crate) fn wants_secret_in_body(&self, url: &str) -> Option<bool> {
+        self.secret_in_body.lock().unwrap_or_else(PoisonError::into_inner).get(url).copied()
+    }
+
+    pub(crate) fn learn_secret_in_body(&self, url: &str, in_body: bool) {
+        let mut known = self.secret_in_body.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(url.to_owned(), in_body);
+    }
+
+    /// Sends a request; anything but a success is an error.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, ProviderError> {
+        let unreachable = |error: reqwest::Error| ProviderError::Unreachable {
+            host: error.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned(),
+            reason: error.without_url().to_string(),
+        };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        let host = answer.url().host_str().unwrap_or_default().to_owned();
+        let status = answer.status();
+        let content_type = answer
+            .headers()
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(ProviderError::Answer("the answer is too long"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            let shown = String::from_utf8_lossy(&body[..body.len().min(500)]);
+            tracing::warn!(%host, status = status.as_u16(), answer = %shown, "a provider answered with an error");
+            return Err(ProviderError::Status { host, status: status.as_u16() });
+        }
+        Ok(Answer { body, content_type })
+    }
 }

@@ -1,15 +1,18 @@
-//! Rate limiters, in memory.
+//! Rate limiters: in memory, or in a Redis that all instances of an installation share.
 //!
 //! Those of single callers need a configured header that names the caller; without it they are off,
 //! as in the original. Those of mails and text messages count for the whole instance.
+
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Rate};
+use crate::config::{Config, ConfigError, Rate};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::RequestContext;
+use shared::Shared;
 
 /// So many callers are remembered by each limiter; beyond, the idle ones are forgotten first.
 const MAX_CALLERS: usize = 100_000;
@@ -38,17 +41,36 @@ pub(crate) enum Limit {
 /// All limiters of an instance.
 pub(crate) struct Limiters {
     callers: [Callers; 16],
-    mails: Mutex<Counter>,
-    texts: Mutex<Counter>,
+    mails: Instance,
+    texts: Instance,
+    /// Asked first. What is counted here counts while it does not answer.
+    shared: Option<Shared>,
+}
+
+/// A limit on the whole instance, or the whole installation.
+struct Instance {
+    name: &'static str,
+    rate: Rate,
+    counter: Mutex<Counter>,
+}
+
+impl Instance {
+    fn new(name: &'static str, rate: Rate) -> Self {
+        Self { name, rate, counter: Mutex::new(Counter::new(rate, Instant::now())) }
+    }
+
+    fn allow(&self) -> bool {
+        self.counter.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).allow(Instant::now())
+    }
 }
 
 impl Limiters {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let limits = &config.rate_limits;
         let factor = || Callers::new(config.mfa.rate_limit / 60.0, 30.0);
         let five_minutes = |events: f64| Callers::new(events / 300.0, 30.0);
         let otp = || five_minutes(limits.otp);
-        Self {
+        Ok(Self {
             // In the order of `Limit`.
             callers: [
                 Callers::new(limits.anonymous_users / 3600.0, limits.anonymous_users.floor()),
@@ -68,38 +90,62 @@ impl Limiters {
                 five_minutes(config.saml.sign_in_rate_limit),
                 five_minutes(config.saml.assertion_rate_limit),
             ],
-            mails: Mutex::new(Counter::new(limits.email_sent, Instant::now())),
-            texts: Mutex::new(Counter::new(limits.sms_sent, Instant::now())),
-        }
+            mails: Instance::new("mails", limits.email_sent),
+            texts: Instance::new("texts", limits.sms_sent),
+            shared: match &limits.redis_url {
+                Some(url) => Some(Shared::new(url, &config.external_url)?),
+                None => None,
+            },
+        })
     }
 
     /// Counts a request of its caller.
-    pub(crate) fn check(&self, limit: Limit, request: &RequestContext, config: &Config) -> Result<()> {
+    pub(crate) async fn check(&self, limit: Limit, request: &RequestContext, config: &Config) -> Result<()> {
         let Some(header) = &config.rate_limits.header else { return Ok(()) };
         let caller = request.header(header);
         if caller.is_empty() {
             tracing::warn!(%header, "the request does not carry the rate limiting header: it is not limited");
             return Ok(());
         }
-        if self.callers[limit as usize].allow(caller, Instant::now()) {
+        let callers = &self.callers[limit as usize];
+        let together = match &self.shared {
+            Some(shared) => {
+                let whose = format!("{limit:?}:{caller}");
+                shared.bucket(&whose, callers.per_second, callers.size).await
+            }
+            None => None,
+        };
+        if together.unwrap_or_else(|| callers.allow(caller, Instant::now())) {
             return Ok(());
         }
         Err(Error::too_many(ErrorCode::OverRequestRateLimit, "Request rate limit reached"))
     }
 
-    /// Counts a mail of the instance.
-    pub(crate) fn mail(&self) -> bool {
-        allow(&self.mails)
+    /// Counts a mail.
+    pub(crate) async fn mail(&self) -> bool {
+        self.count(&self.mails).await
     }
 
-    /// Counts a text message of the instance.
-    pub(crate) fn text(&self) -> bool {
-        allow(&self.texts)
+    /// Counts a text message.
+    pub(crate) async fn text(&self) -> bool {
+        self.count(&self.texts).await
+    }
+
+    async fn count(&self, instance: &Instance) -> bool {
+        let together = match (&self.shared, instance.rate) {
+            (Some(shared), Rate::Window { events, over }) => shared.window(instance.name, events, over).await,
+            (Some(shared), Rate::Bucket { events, refill }) => {
+                shared.bucket(instance.name, regained(refill), events).await
+            }
+            (None, _) => None,
+        };
+        together.unwrap_or_else(|| instance.allow())
     }
 }
 
-fn allow(counter: &Mutex<Counter>) -> bool {
-    counter.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).allow(Instant::now())
+/// Events a second.
+fn regained(refill: Duration) -> f64 {
+    1.0 / refill.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 /// A bucket that regains events evenly.
@@ -173,7 +219,7 @@ impl Counter {
             }
             Rate::Bucket { events, refill } => Self::Bucket {
                 size: events,
-                per_second: 1.0 / refill.as_secs_f64().max(f64::MIN_POSITIVE),
+                per_second: regained(refill),
                 bucket: Bucket { level: events, at: now },
             },
         }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use database::{Pool, PooledConnection};
 use mail::{Carrier, Smtp, Templates};
 use tokens::KeyRing;
+use uuid::Uuid;
 
+use crate::cleanup::Cleanup;
 use crate::config::{Config, ConfigError};
+use crate::encryption::Encryption;
 use crate::error::Result;
 use crate::guesses::Guesses;
 use crate::http::GoUrl;
 use crate::outbox::Outbox;
-use crate::outside;
+use crate::outside::Outside;
 use crate::password::Hasher;
-use crate::providers::Outgoing;
 use crate::rate_limit::Limiters;
 use crate::saml::{MetadataAttempts, ServiceProvider};
 
@@ -28,12 +30,12 @@ struct Inner {
     hasher: Hasher,
     limits: Arc<Limiters>,
     guesses: Arc<Guesses>,
-    outside: reqwest::Client,
+    outside: Outside,
     templates: Arc<Templates>,
     outbox: Outbox,
-    /// Mails go to the configured server, and not to somebody in this process.
-    own_mail_server: bool,
-    outgoing: Outgoing,
+    cleanup: Arc<Cleanup>,
+    /// Takes mails while no mail server is configured.
+    carrier: Option<Arc<dyn Carrier>>,
     saml: Option<ServiceProvider>,
     metadata_attempts: Arc<MetadataAttempts>,
 }
@@ -41,8 +43,7 @@ struct Inner {
 impl State {
     /// A service on a database whose `auth` schema exists; the pool logs in as `supabase_auth_admin`.
     ///
-    /// `carrier` takes mails instead of the configured mail server. Without either, mails are dropped as the original drops
-    /// them.
+    /// `carrier` takes mails while no mail server is configured. Without either, mails are dropped as the original drops them.
     pub fn new(
         config: Config,
         pool: Pool,
@@ -50,19 +51,14 @@ impl State {
         carrier: Option<Arc<dyn Carrier>>,
     ) -> Result<Self, ConfigError> {
         let config = checked(config)?;
-        let outgoing = Outgoing::new(config.external.http_timeout);
         let saml = service_provider(&config)?;
         let hasher = Hasher::new(config.password.bcrypt_cost, config.password.parallel_hashes);
-        let limits = Arc::new(Limiters::new(&config));
-        let outside = outside::client()
+        let limits = Arc::new(Limiters::new(&config)?);
+        let outside = Outside::new(config.external.http_timeout)
             .map_err(|error| ConfigError::invalid("the system's certificates", error.to_string()))?;
-        let templates = Arc::new(Templates::new(config.mailer.templates.clone(), outside.clone()));
-        let own_mail_server = carrier.is_none();
-        let carrier = match carrier {
-            Some(carrier) => Some(carrier),
-            None => mail_server(&config)?,
-        };
-        let outbox = Outbox::new(pool.clone(), carrier);
+        let templates = Arc::new(Templates::new(config.mailer.templates.clone(), outside.client().clone()));
+        let server = mail_server(&config)?;
+        let outbox = Outbox::new(pool.clone(), server.or_else(|| carrier.clone()));
         Ok(Self(Arc::new(Inner {
             config,
             pool,
@@ -73,8 +69,8 @@ impl State {
             outside,
             templates,
             outbox,
-            own_mail_server,
-            outgoing,
+            cleanup: Arc::default(),
+            carrier,
             saml,
             metadata_attempts: Arc::default(),
         })))
@@ -85,17 +81,21 @@ impl State {
         let config = checked(config)?;
         let before = &*self.0;
         let saml = service_provider(&config)?;
-        if before.own_mail_server {
-            self.0.outbox.reconnect(mail_server(&config)?);
-        }
+        let server = mail_server(&config)?;
         // What was counted or fetched stays where nothing about it has changed.
-        let same_limits = format!("{:?}", before.config.rate_limits) == format!("{:?}", config.rate_limits);
-        let limits = if same_limits { before.limits.clone() } else { Arc::new(Limiters::new(&config)) };
+        let limits = if before.config.rate_limits == config.rate_limits {
+            before.limits.clone()
+        } else {
+            Arc::new(Limiters::new(&config)?)
+        };
         let templates = if before.config.mailer.templates == config.mailer.templates {
             before.templates.clone()
         } else {
-            Arc::new(Templates::new(config.mailer.templates.clone(), before.outside.clone()))
+            Arc::new(Templates::new(config.mailer.templates.clone(), before.outside.client().clone()))
         };
+        let outside = before.outside.with_patience(config.external.http_timeout);
+        // Last: a configuration that is refused changes nothing.
+        before.outbox.reconnect(server.or_else(|| before.carrier.clone()));
         Ok(Self(Arc::new(Inner {
             config,
             pool: before.pool.clone(),
@@ -103,11 +103,11 @@ impl State {
             hasher: before.hasher.clone(),
             limits,
             guesses: before.guesses.clone(),
-            outside: before.outside.clone(),
+            outside,
             templates,
             outbox: before.outbox.clone(),
-            own_mail_server: before.own_mail_server,
-            outgoing: Outgoing::new(before.config.external.http_timeout),
+            cleanup: before.cleanup.clone(),
+            carrier: before.carrier.clone(),
             saml,
             metadata_attempts: before.metadata_attempts.clone(),
         })))
@@ -134,8 +134,8 @@ impl State {
         &self.0.guesses
     }
 
-    /// The client for calls to the outside.
-    pub(crate) fn outside(&self) -> &reqwest::Client {
+    /// The way to others.
+    pub(crate) fn outside(&self) -> &Outside {
         &self.0.outside
     }
 
@@ -147,9 +147,23 @@ impl State {
         &self.0.outbox
     }
 
-    /// The way to other servers.
-    pub(crate) fn outgoing(&self) -> &Outgoing {
-        &self.0.outgoing
+    pub(crate) fn cleanup(&self) -> &Cleanup {
+        &self.0.cleanup
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// A new password's hash as the row of its user keeps it.
+    pub(crate) async fn new_password(&self, user_id: Uuid, password: String) -> Result<String> {
+        let hash = self.hasher().hash(password).await?;
+        Ok(self.encryption().seal(user_id, &hash)?)
+    }
+
+    /// The keys of columns that only this service can read.
+    pub(crate) fn encryption(&self) -> &Encryption {
+        &self.0.config.security.encryption
     }
 
     /// Ourselves, as identity providers know us; none where SAML is off.

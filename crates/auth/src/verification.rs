@@ -256,7 +256,7 @@ async fn confirm_signup(
 ) -> Result<()> {
     if !user.has_password() && user.invited_at.is_some() {
         let password = random::password(&[], 64);
-        user.encrypted_password = Some(state.hasher().hash(password).await?);
+        user.encrypted_password = Some(state.new_password(user.id, password).await?);
         account::update_password(db, user, None).await.step("Error storing password")?;
     }
     let provider = traits([("provider", "email".into())]);

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use tokens::{Algorithm, Key, KeySet};
 
-use super::sending::templates_from_env;
+use super::sending::{address_checks, templates_from_env};
 use super::{
-    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, Saml, SmsProvider, Smtp, WebAuthn,
-    parse_go_duration,
+    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, Saml, Secret, SmsProvider, Smtp,
+    WebAuthn, parse_go_duration,
 };
-
-/// Features that protect something and that this build does not have. Enabled, they stop the start.
-const UNSUPPORTED: [&str; 1] = ["SECURITY_DB_ENCRYPTION_ENCRYPT"];
+use crate::encryption::Encryption;
 
 /// A service alone: its configuration and what a composition root would otherwise provide.
 #[derive(Clone, Debug)]
@@ -26,7 +24,29 @@ pub struct Environment {
     pub pool_size: Option<usize>,
     /// Where signing keys come from.
     pub signing: Signing,
+    /// When files of the configuration are read anew.
+    pub reloading: Reloading,
 }
+
+/// When a configuration that comes from files is read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloading {
+    /// How often the files are looked at; never if none.
+    pub look: Option<Duration>,
+    /// A signal that asks for it.
+    pub signal: Option<i32>,
+    /// How long nothing must have changed before they are read.
+    pub grace: Duration,
+}
+
+impl Default for Reloading {
+    fn default() -> Self {
+        Self { look: Some(LOOK), signal: None, grace: Duration::from_secs(5) }
+    }
+}
+
+/// How soon a change is seen. GoTrue is told by the file system, which not every one does.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Signing keys as they are configured.
 #[derive(Clone)]
@@ -82,11 +102,6 @@ impl Environment {
     /// Reads `GOTRUE_*` (and the few bare names) through `lookup`, which returns a variable's value.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let vars = Variables { lookup: &lookup };
-        for name in UNSUPPORTED {
-            if vars.flag(name, false)? {
-                return Err(ConfigError::Unsupported { name: format!("GOTRUE_{name}").into() });
-            }
-        }
         let config = vars.config()?;
         config.validate()?;
         let port = vars.text_or_bare("API_PORT", "PORT").unwrap_or_else(|| "8081".into());
@@ -108,6 +123,7 @@ impl Environment {
                 keys: vars.text("JWT_KEYS"),
                 valid_methods: vars.list("JWT_VALIDMETHODS").unwrap_or_default(),
             },
+            reloading: vars.reloading()?,
             config,
         })
     }
@@ -129,6 +145,7 @@ impl Variables<'_> {
             max_request_duration: self.duration("API_MAX_REQUEST_DURATION", default.max_request_duration)?,
             cors_allowed_headers: self.list("CORS_ALLOWED_HEADERS").unwrap_or_default(),
             audit_log_disable_postgres: self.flag("AUDIT_LOG_DISABLE_POSTGRES", false)?,
+            cleanup: self.flag("DB_CLEANUP_ENABLED", false)?,
             ..default
         };
         config.mfa = Mfa::from_env(self)?;
@@ -141,12 +158,57 @@ impl Variables<'_> {
         config.password.pwned = Pwned::from_env(self)?;
         config.smtp = Smtp::from_env(self)?;
         config.mailer.templates = templates_from_env(self, &config.site_url)?;
+        config.mailer.address_checks = address_checks(self)?;
         config.internal_http_timeout =
             self.frequency("INTERNAL_HTTP_TIMEOUT", config.internal_http_timeout)?;
         self.tokens_and_passwords(&mut config)?;
         self.flows(&mut config)?;
         self.limits(&mut config)?;
         Ok(config)
+    }
+
+    fn reloading(&self) -> Result<Reloading, ConfigError> {
+        let default = Reloading::default();
+        let look = match self.flag("RELOADING_NOTIFY_ENABLED", true)? {
+            true => Some(LOOK),
+            false => {
+                let polls = self.flag("RELOADING_POLLERENABLED", false)?;
+                let interval = self.frequency("RELOADING_POLLER_INTERVAL", Duration::from_secs(10))?;
+                polls.then_some(interval)
+            }
+        };
+        let signal = self.number("RELOADING_SIGNAL_NUMBER", 10)?;
+        let signal = self.flag("RELOADING_SIGNAL_ENABLED", false)?.then_some(signal);
+        Ok(Reloading {
+            look,
+            signal,
+            grace: self.duration("RELOADING_GRACE_PERIOD_INTERVAL", default.grace)?,
+        })
+    }
+
+    /// `DECRYPTION_KEYS` is `id:key,id:key`, as the original's reader has maps.
+    fn encryption(&self) -> Result<Encryption, ConfigError> {
+        const KEYS: &str = "SECURITY_DB_ENCRYPTION_DECRYPTION_KEYS";
+        let mut encryption = Encryption::default();
+        for pair in self.list(KEYS).unwrap_or_default() {
+            let (id, key) = pair
+                .split_once(':')
+                .ok_or_else(|| ConfigError::invalid(gotrue(KEYS), "must be a list of id:key"))?;
+            encryption.keys.insert(id.to_owned(), Secret::new(key));
+        }
+        if self.flag("SECURITY_DB_ENCRYPTION_ENCRYPT", false)? {
+            let id = self.text("SECURITY_DB_ENCRYPTION_ENCRYPTION_KEY_ID");
+            let id = id.ok_or(ConfigError::Missing {
+                name: "GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPTION_KEY_ID".into(),
+            })?;
+            let key = self.text("SECURITY_DB_ENCRYPTION_ENCRYPTION_KEY").unwrap_or_default();
+            if encryption.keys.get(&id).is_none_or(|known| known.expose() != key) {
+                let reason = "the key must also be among the decryption keys";
+                return Err(ConfigError::invalid("GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPTION_KEY", reason));
+            }
+            encryption.write_with = Some(id);
+        }
+        Ok(encryption)
     }
 
     fn tokens_and_passwords(&self, config: &mut Config) -> Result<(), ConfigError> {
@@ -181,6 +243,7 @@ impl Variables<'_> {
         security.update_password_require_reauthentication =
             self.flag("SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION", false)?;
         security.manual_linking_enabled = self.flag("SECURITY_MANUAL_LINKING_ENABLED", false)?;
+        security.encryption = self.encryption()?;
         Ok(())
     }
 
@@ -245,6 +308,7 @@ impl Variables<'_> {
 
     fn limits(&self, config: &mut Config) -> Result<(), ConfigError> {
         let limits = &mut config.rate_limits;
+        limits.redis_url = (self.lookup)("REDIS_URL").filter(|url| !url.is_empty()).map(Secret::new);
         limits.header = self.text("RATE_LIMIT_HEADER");
         for (rate, name) in
             [(&mut limits.email_sent, "RATE_LIMIT_EMAIL_SENT"), (&mut limits.sms_sent, "RATE_LIMIT_SMS_SENT")]
@@ -413,12 +477,6 @@ mod tests {
     }
 
     #[test]
-    fn a_protection_this_build_lacks_stops_the_start() {
-        let error = read(&[("GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPT", "true")]).unwrap_err();
-        assert!(error.to_string().starts_with("GOTRUE_SECURITY_DB_ENCRYPTION_ENCRYPT is enabled"), "{error}");
-    }
-
-    #[test]
     fn protections_need_what_they_work_with() {
         let captcha =
             [("GOTRUE_SECURITY_CAPTCHA_ENABLED", "true"), ("GOTRUE_SECURITY_CAPTCHA_PROVIDER", "other")];
@@ -481,6 +539,40 @@ mod tests {
             unknown.unwrap_err().to_string(),
             "GOTRUE_JWT_VALIDMETHODS: \"ROT13\" is not an algorithm"
         );
+    }
+
+    #[test]
+    fn columns_are_encrypted_with_a_key_that_also_decrypts() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let pair = format!("a:{key},b:{key}");
+        let prefix = "GOTRUE_SECURITY_DB_ENCRYPTION";
+        let names = ["ENCRYPT", "ENCRYPTION_KEY_ID", "ENCRYPTION_KEY", "DECRYPTION_KEYS"]
+            .map(|n| format!("{prefix}_{n}"));
+        let with = |values: [&str; 4]| {
+            let pairs: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
+            read(&pairs).map(|env| env.config.security.encryption)
+        };
+        assert_eq!(with(["true", "a", key, &pair]).unwrap().write_with.as_deref(), Some("a"));
+        assert_eq!(with(["false", "", "", &pair]).unwrap().write_with, None);
+        for bad in [["true", "", key, &pair], ["true", "c", key, &pair], ["true", "a", "short", &pair]] {
+            assert!(with(bad).is_err(), "{bad:?}");
+        }
+        assert!(with(["false", "", "", "a:short"]).is_err() && with(["false", "", "", key]).is_err());
+    }
+
+    #[test]
+    fn files_are_looked_at_unless_switched_off() {
+        let with = |pairs: &[(&str, &str)]| read(pairs).unwrap().reloading;
+        assert_eq!(with(&[]), Reloading::default());
+        let off = ("GOTRUE_RELOADING_NOTIFY_ENABLED", "false");
+        assert_eq!(with(&[off]).look, None);
+        let polled = with(&[off, ("GOTRUE_RELOADING_POLLERENABLED", "true")]);
+        assert_eq!(polled.look, Some(Duration::from_secs(10)));
+        let told = with(&[
+            ("GOTRUE_RELOADING_SIGNAL_ENABLED", "1"),
+            ("GOTRUE_RELOADING_GRACE_PERIOD_INTERVAL", "1s"),
+        ]);
+        assert_eq!((told.signal, told.grace), (Some(10), Duration::from_secs(1)));
     }
 
     #[test]

@@ -19,9 +19,12 @@ mod sending;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::addresses::AddressChecks;
+use crate::encryption::Encryption;
+
 pub(crate) use duration::parse_signed as parse_signed_duration;
 pub use duration::{format_go_duration, parse_go_duration};
-pub use environment::{Environment, Signing};
+pub use environment::{Environment, Reloading, Signing};
 pub use factors::{FactorSwitch, Mfa, Passkey, PhoneFactor, WebAuthn};
 pub use guards::{Captcha, CaptchaProvider, Hook, HookTarget, Hooks, Pwned};
 pub use oauth_server::OAuthServer;
@@ -92,6 +95,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Do not write `auth.audit_log_entries` (the log still tells).
     pub audit_log_disable_postgres: bool,
+    /// Take away rows that nobody needs any more, a few after each change.
+    pub cleanup: bool,
 }
 
 /// Claims and roles of access tokens.
@@ -152,6 +157,8 @@ pub struct Security {
     pub update_password_require_reauthentication: bool,
     /// Users may link and unlink identities.
     pub manual_linking_enabled: bool,
+    /// The keys of columns that only this service can read.
+    pub encryption: Encryption,
 }
 
 /// Mail confirmation and one-time codes.
@@ -175,6 +182,8 @@ pub struct Mailer {
     pub notify_password_changed: bool,
     /// Fetch templates before they are needed.
     pub template_reloading: bool,
+    /// What is looked at before mail goes to an address.
+    pub address_checks: AddressChecks,
 }
 
 /// Path of each kind of link, resolved against the external URL.
@@ -245,8 +254,10 @@ pub struct External {
 }
 
 /// Rate limits; see `rate_limit`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RateLimits {
+    /// The Redis in which all instances of an installation count together; without one each counts for itself.
+    pub redis_url: Option<Secret>,
     /// Header that names the caller. Without it the per-caller limiters are off.
     pub header: Option<String>,
     /// Mails of the whole instance.
@@ -293,6 +304,7 @@ impl Default for Config {
             saml: Saml::default(),
             rate_limits: RateLimits::default(),
             audit_log_disable_postgres: false,
+            cleanup: false,
         }
     }
 }
@@ -329,6 +341,7 @@ impl Default for Security {
             refresh_token_reuse_interval: 0,
             update_password_require_reauthentication: false,
             manual_linking_enabled: false,
+            encryption: Encryption::default(),
         }
     }
 }
@@ -345,6 +358,7 @@ impl Default for Mailer {
             templates: mail::TemplatesConfig::default(),
             notify_password_changed: false,
             template_reloading: false,
+            address_checks: AddressChecks::default(),
         }
     }
 }
@@ -395,6 +409,7 @@ impl Default for External {
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
+            redis_url: None,
             header: None,
             email_sent: Rate::per_hour(30.0),
             sms_sent: Rate::per_hour(30.0),
@@ -428,6 +443,9 @@ impl Config {
         positive("GOTRUE_SESSIONS_TIMEBOX", &self.sessions.timebox)?;
         positive("GOTRUE_SESSIONS_INACTIVITY_TIMEOUT", &self.sessions.inactivity_timeout)?;
         positive("GOTRUE_SESSIONS_ALLOW_LOW_AAL", &self.sessions.allow_low_aal)?;
+        self.security.encryption.check().map_err(|reason| {
+            ConfigError::invalid("GOTRUE_SECURITY_DB_ENCRYPTION_DECRYPTION_KEYS", reason)
+        })?;
         crate::http::GoUrl::parse(&self.external_url)
             .ok_or_else(|| ConfigError::invalid("API_EXTERNAL_URL", "is not a URL"))?;
         if self.passkey.enabled {

@@ -19,12 +19,6 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A protection is switched on that this build does not have: starting without it would be a lie.
-    #[error("{name} is enabled, but this build cannot do that yet; unset it to start")]
-    Unsupported {
-        /// The setting's environment name.
-        name: Cow<'static, str>,
-    },
 }
 
 impl ConfigError {

@@ -7,6 +7,7 @@ use mail::{Credentials, Kind, Sender, SmtpConfig, Source, TemplatesConfig};
 
 use super::environment::Variables;
 use super::{ConfigError, Secret};
+use crate::addresses::AddressChecks;
 
 /// The outgoing mail server.
 #[derive(Clone, Debug)]
@@ -241,4 +242,27 @@ pub struct Vonage {
     pub from: String,
     /// Where the API is; not configurable but by tests.
     pub base_url: Option<String>,
+}
+/// What is looked at before mail goes to an address.
+pub(super) fn address_checks(vars: &Variables<'_>) -> Result<AddressChecks, ConfigError> {
+    const HEADERS: &str = "MAILER_EMAIL_VALIDATION_SERVICE_HEADERS";
+    const BLOCKED: &str = "MAILER_EMAIL_VALIDATION_BLOCKED_MX";
+    let json = |name: &str| vars.text(name).unwrap_or_default();
+    let service_headers = match json(HEADERS) {
+        text if text.is_empty() => BTreeMap::new(),
+        text => serde_json::from_str(&text).map_err(|_| {
+            ConfigError::invalid(format!("GOTRUE_{HEADERS}"), "is not an object of lists of texts")
+        })?,
+    };
+    let blocked: Vec<String> = match json(BLOCKED) {
+        text if text.is_empty() => Vec::new(),
+        text => serde_json::from_str(&text)
+            .map_err(|_| ConfigError::invalid(format!("GOTRUE_{BLOCKED}"), "is not a list of texts"))?,
+    };
+    Ok(AddressChecks {
+        extended: vars.flag("MAILER_EMAIL_VALIDATION_EXTENDED", false)?,
+        service_url: vars.text("MAILER_EMAIL_VALIDATION_SERVICE_URL").unwrap_or_default(),
+        service_headers,
+        blocked_servers: blocked.iter().map(|host| host.trim_end_matches('.').to_lowercase()).collect(),
+    })
 }

@@ -7,6 +7,7 @@ use crate::State;
 use crate::account;
 use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::hooks;
 use crate::http::RequestContext;
 use crate::identity::Identity;
 use crate::json::Object;
@@ -23,6 +24,28 @@ pub(crate) enum Admitted {
     User(Box<User>),
     /// What was written stays, but the user has to do something first.
     NotYet(Error),
+}
+
+/// Asks the hook about the user whom [`admit`] would create, if it would. Outside of any transaction, as hooks are.
+pub(crate) async fn ask_before_creating(
+    state: &State,
+    request: &RequestContext,
+    profile: &Profile,
+    provider: &str,
+    aud: &str,
+) -> Result<()> {
+    if !state.config().hooks.before_user_created.enabled {
+        return Ok(());
+    }
+    let linking = {
+        let mut db = state.database().await?;
+        decide(&mut db, state, profile, provider, aud).await?
+    };
+    if !matches!(linking.decision, Decision::Create) {
+        return Ok(());
+    }
+    let user = new_user(state, profile, provider, &linking.email.address, aud, linking.is_own_domain)?;
+    hooks::before_user_created(state, request, &user).await
 }
 
 /// The user of a profile: signed in, signed up, or linked by a verified address.
@@ -52,7 +75,10 @@ pub(crate) async fn admit(
             (*user, identity)
         }
         Decision::Create => {
-            create(db, state, profile, provider, &email.address, aud, linking.is_own_domain).await?
+            let mut user = new_user(state, profile, provider, &email.address, aud, linking.is_own_domain)?;
+            account::create(db, state, &mut user).await?;
+            let identity = add_identity(db, &mut user, provider, profile).await?;
+            (user, identity)
         }
         Decision::Ambiguous => {
             return Err(Error::internal(format!(
@@ -94,15 +120,14 @@ pub(crate) async fn admit(
     Ok(Admitted::NotYet(Error::unprocessable(ErrorCode::ProviderEmailNeedsVerification, message)))
 }
 
-async fn create(
-    db: &mut Connection,
+fn new_user(
     state: &State,
     profile: &Profile,
     provider: &str,
     address: &str,
     aud: &str,
     is_own_domain: bool,
-) -> Result<(User, Identity)> {
+) -> Result<User> {
     if state.config().disable_signup {
         return Err(Error::unprocessable(ErrorCode::SignupDisabled, "Signups not allowed for this instance"));
     }
@@ -110,9 +135,7 @@ async fn create(
     user.app_metadata = provider_metadata(&[provider]);
     // Users of their own domain may share an address with others: the index leaves these out.
     user.is_sso_user = is_own_domain;
-    account::create(db, state, &mut user).await?;
-    let identity = add_identity(db, &mut user, provider, profile).await?;
-    Ok((user, identity))
+    Ok(user)
 }
 
 async fn add_identity(

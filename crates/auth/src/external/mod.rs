@@ -4,4 +4,4 @@ pub(crate) mod account;
 pub(crate) mod flow;
 pub(crate) mod linking;
 
-pub(crate) use account::{Admitted, accept_invite, admit, link_to};
+pub(crate) use account::{Admitted, accept_invite, admit, ask_before_creating, link_to};

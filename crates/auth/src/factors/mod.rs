@@ -12,6 +12,7 @@ use crate::State;
 use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Caller, RequestContext};
+use crate::rate_limit::Limit;
 use crate::session::{self, Method, Session, TokenResponse};
 use crate::store::{factors, sessions, users};
 use crate::user::{Factor, User};
@@ -85,6 +86,21 @@ impl FactorType {
         }
         Err(Error::unprocessable(code, format!("MFA verification is disabled for {name}")))
     }
+}
+
+/// The factor of a caller who is somebody and does not ask too often.
+pub(crate) async fn asked_for(
+    state: &State,
+    request: &RequestContext,
+    caller: &Caller,
+    id: &str,
+    limit: Limit,
+) -> Result<(Factor, FactorType)> {
+    caller.require_named()?;
+    let factor = find_own(caller, id)?;
+    state.limits().check(limit, request, state.config()).await?;
+    let kind = FactorType::parse(&factor.factor_type)?;
+    Ok((factor, kind))
 }
 
 /// A factor of the caller's, by the id in a path.

@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 200 * 1024;
 
 /// Posts JSON and returns the body of the answer; 204 has none.
 pub(super) async fn call(state: &State, hook: &Hook, input: String) -> Result<Option<String>> {
-    match tokio::time::timeout(BUDGET, tries(state.outside(), hook, input)).await {
+    match tokio::time::timeout(BUDGET, tries(state.outside().client(), hook, input)).await {
         Ok(answer) => answer,
         Err(_) => Err(out_of_time()),
     }

@@ -18,8 +18,9 @@ use crate::error::{Error, ErrorCode, Pending, render};
 
 /// Leaf routes of the original's router: with a slash behind them they don't exist. All others are
 /// mounted sub-routers there, which answer with and without it.
-const LEAVES: [&str; 14] = [
+const LEAVES: [&str; 15] = [
     "/health",
+    "/.well-known/openid-configuration",
     "/.well-known/jwks.json",
     "/settings",
     "/authorize",
@@ -73,6 +74,7 @@ async fn serve(state: &State, routes: Router, mut request: Request) -> Response 
     let mut response = finish(answer, &context);
     cors::mark(response.headers_mut(), context.headers.contains_key(ORIGIN), &context.method);
     record(&context, &response, started);
+    state.cleanup().after(config, &context.method, response.status());
     response
 }
 

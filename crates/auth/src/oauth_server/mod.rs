@@ -1,8 +1,11 @@
 //! This service as the place where people sign in to other applications: OAuth 2.1.
 
+pub(crate) mod claims;
 pub(crate) mod client;
+pub(crate) mod id_token;
 pub(crate) mod registration;
 
+pub(crate) use claims::{Claims, SUPPORTED_SCOPES};
 pub(crate) use client::{Client, authenticate};
 pub(crate) use registration::{Changes, Registration};
 

@@ -65,7 +65,7 @@ pub(crate) async fn check_new(state: &State, password: &str) -> Result<()> {
     if !pwned.enabled {
         return strength::check(rules, password);
     }
-    let list = HaveIBeenPwned { client: state.outside(), user_agent: &pwned.user_agent };
+    let list = HaveIBeenPwned { client: state.outside().client(), user_agent: &pwned.user_agent };
     with_list(strength::check(rules, password), &list, password, pwned.fail_closed).await
 }
 

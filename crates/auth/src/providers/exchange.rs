@@ -75,7 +75,7 @@ async fn exchange(state: &State, provider: &Provider, code: &str) -> Result<Toke
         form.set("client_id", provider.client_id());
         form.set("secret", provider.config.secret.as_str());
     }
-    let outgoing = state.outgoing();
+    let outgoing = state.outside();
     let known = if description.secret_in_body { Some(true) } else { outgoing.wants_secret_in_body(&url) };
     match known {
         Some(in_body) => request(state, provider, &url, &form, in_body).await,
@@ -103,7 +103,7 @@ async fn request(
 ) -> Result<Tokens, ProviderError> {
     let (id, secret) = (provider.client_id(), provider.config.secret.as_str());
     let mut form = form.clone();
-    let mut request = state.outgoing().post(url).header("content-type", "application/x-www-form-urlencoded");
+    let mut request = state.outside().post(url).header("content-type", "application/x-www-form-urlencoded");
     if secret_in_body {
         form.set("client_id", id);
         form.set("client_secret", secret);
@@ -111,7 +111,7 @@ async fn request(
         let (id, secret) = (crate::http::escape_query(id), crate::http::escape_query(secret));
         request = request.basic_auth(id, Some(secret));
     }
-    let answer = state.outgoing().send(request.body(form.encode())).await?;
+    let answer = state.outside().send(request.body(form.encode())).await?;
     let kind = answer.content_type.split(';').next().unwrap_or_default();
     let whole = match kind {
         "application/x-www-form-urlencoded" | "text/plain" => {
@@ -146,8 +146,8 @@ async fn who(state: &State, provider: &Provider, tokens: &Tokens) -> Result<Prof
         Source::Discovered(_) if tokens.id_token.is_empty() => match description.name {
             "google" => {
                 let url = "https://www.googleapis.com/userinfo/v2/me";
-                let request = state.outgoing().get(url).bearer_auth(&tokens.access_token);
-                profile::google_userinfo(&state.outgoing().send(request).await?.json()?)
+                let request = state.outside().get(url).bearer_auth(&tokens.access_token);
+                profile::google_userinfo(&state.outside().send(request).await?.json()?)
             }
             // Apple tells who it is only the first time.
             _ => Ok(Profile::default()),
@@ -200,13 +200,13 @@ async fn call(
             let proof = facebook_proof(&provider.config.secret, &tokens.access_token);
             url.push_str(&format!("&appsecret_proof={proof}"));
         }
-        let mut request = state.outgoing().get(&url).bearer_auth(&tokens.access_token);
+        let mut request = state.outside().get(&url).bearer_auth(&tokens.access_token);
         match name {
             "notion" => request = request.header("notion-version", "2021-08-16"),
             "twitch" => request = request.header("client-id", provider.client_id()),
             _ => {}
         }
-        answers.push(state.outgoing().send(request).await?.json()?);
+        answers.push(state.outside().send(request).await?.json()?);
     }
     Ok(answers)
 }

@@ -8,7 +8,6 @@ mod description;
 mod exchange;
 mod id_token;
 mod oidc;
-mod outgoing;
 mod profile;
 mod twitter;
 
@@ -21,7 +20,6 @@ pub(crate) use description::Description;
 pub(crate) use exchange::{Callback, Failure, SignedIn, complete, complete_oauth1};
 pub(crate) use id_token::{IdToken, fixed_issuer, is_apple, issuer_named, peek_issuer};
 pub(crate) use oidc::{Discovery, is_public_cloud, verify};
-pub(crate) use outgoing::Outgoing;
 
 /// What a provider tells of somebody.
 #[derive(Clone, Debug, Default)]

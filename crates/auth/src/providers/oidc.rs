@@ -31,7 +31,7 @@ impl Discovery {
 
     async fn of_any(state: &State, issuer: &str) -> Result<Self, ProviderError> {
         let url = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
-        let outgoing = state.outgoing();
+        let outgoing = state.outside();
         let answer = outgoing.send(outgoing.get(&url)).await?.json()?;
         Self::deserialize(answer).map_err(|_| ProviderError::Answer("the discovery document is malformed"))
     }
@@ -47,7 +47,7 @@ pub(crate) async fn verify(
 ) -> Result<IdToken, ProviderError> {
     let discovery =
         if is_apple { Discovery::of_any(state, issuer).await? } else { Discovery::of(state, issuer).await? };
-    let outgoing = state.outgoing();
+    let outgoing = state.outside();
     let answer = outgoing.send(outgoing.get(&discovery.jwks_uri)).await?;
     let text =
         String::from_utf8(answer.body).map_err(|_| ProviderError::Answer("the key set is malformed"))?;

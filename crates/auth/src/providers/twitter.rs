@@ -87,7 +87,7 @@ pub(super) async fn authenticate_url(
     let (nonce, time) = now();
     let oauth = [("oauth_callback", callback.as_str())];
     let header = authorization(provider, "POST", &url, &Pair::default(), &oauth, &[], (&nonce, time));
-    let outgoing = state.outgoing();
+    let outgoing = state.outside();
     let answer = outgoing.send(outgoing.post(&url).header("authorization", header)).await?;
     let token = Pair::read(&answer.body)?.token;
     Ok(format!("{host}{}?oauth_token={}", provider.description.authorize, crate::http::escape_query(&token)))
@@ -108,7 +108,7 @@ pub(super) async fn complete(
         let (nonce, time) = now();
         let header = authorization(provider, "GET", &url, &pair, &[], &QUERY, (&nonce, time));
         let query: Vec<String> = QUERY.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let outgoing = state.outgoing();
+        let outgoing = state.outside();
         let request = outgoing.get(&format!("{url}?{}", query.join("&"))).header("authorization", header);
         let user = outgoing.send(request).await?.json()?;
         profile::read("twitter", &provider.api(), &[user])
@@ -128,7 +128,7 @@ async fn access_token(
     let request_token = Pair { token: token.to_owned(), secret: String::new() };
     let oauth = [("oauth_verifier", verifier)];
     let header = authorization(provider, "POST", &url, &request_token, &oauth, &[], (&nonce, time));
-    let outgoing = state.outgoing();
+    let outgoing = state.outside();
     Pair::read(&outgoing.send(outgoing.post(&url).header("authorization", header)).await?.body)
 }
 

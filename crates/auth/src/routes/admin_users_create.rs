@@ -117,6 +117,7 @@ async fn write(
     provider: &str,
     ban_for: Option<i64>,
 ) -> Result<()> {
+    account::seal_password(state, user)?;
     users::insert(db, user).await?;
     let mut identities = Vec::new();
     for (provider, contact) in [

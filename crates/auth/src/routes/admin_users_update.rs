@@ -60,7 +60,7 @@ pub(super) async fn put(
     let ban_for = parse_ban(&params.ban_duration)?;
     if let Some(password) = &params.password {
         password::check_new(&state, password).await?;
-        user.encrypted_password = Some(state.hasher().hash(password.clone()).await?);
+        user.encrypted_password = Some(state.new_password(user.id, password.clone()).await?);
     }
 
     let mut connection = state.database().await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::State;
 use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::external::flow::Flow;
-use crate::external::{Admitted, accept_invite, admit, link_to};
+use crate::external::{Admitted, accept_invite, admit, ask_before_creating, link_to};
 use crate::http::{Body, Context, Form, GoUrl, request_audience, see};
 use crate::providers::{Callback, Failure, Profile, Provider, SignedIn, complete, complete_oauth1};
 use crate::session::{Method, TokenResponse, sign_in};
@@ -144,19 +144,24 @@ async fn finish(
         return Err(Error::internal("Error getting user email from external provider"));
     }
     signed_in.profile.settle_email();
-    let mut connection = state.database().await?;
     let flow_id = match flow.flow_state_id.as_str() {
         "" => None,
         id => {
             let missing = || Error::unprocessable(ErrorCode::FlowStateNotFound, "Flow state not found");
             let id: Uuid = id.parse().map_err(|_| missing())?;
-            let found = flow_states::exists(&mut connection, id).await;
+            let mut db = state.database().await?;
+            let found = flow_states::exists(&mut db, id).await;
             if !found.step("Failed to find flow state")? {
                 return Err(missing());
             }
             Some(id)
         }
     };
+    if target.is_none() && flow.invite_token.is_empty() {
+        let aud = request_audience(request, state);
+        ask_before_creating(state, request, &signed_in.profile, &flow.provider, &aud).await?;
+    }
+    let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
     let db = transaction.connection();
     let admitted = whose(db, state, request, flow, target, &signed_in.profile).await?;

@@ -11,7 +11,7 @@ use crate::audit::{self, Action, traits};
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result};
 use crate::factors::relying_party::{self, Shape, WebAuthnParams};
-use crate::factors::{FactorType, challenge, find_own};
+use crate::factors::{FactorType, asked_for, challenge};
 use crate::http::{Body, Caller, Context};
 use crate::json::{self, Timestamp, params};
 use crate::one_time;
@@ -68,20 +68,19 @@ pub(super) async fn post(
     Path(factor_id): Path<String>,
     body: Body,
 ) -> Result<Response> {
-    caller.require_named()?;
-    let factor = find_own(&caller, &factor_id)?;
-    state.limits().check(Limit::FactorChallenge, &request, state.config())?;
-    let kind = FactorType::parse(&factor.factor_type)?;
+    let (factor, kind) = asked_for(&state, &request, &caller, &factor_id, Limit::FactorChallenge).await?;
     kind.require_verify(&state, false)?;
     let challenged = match kind {
         FactorType::WebAuthn => key(&state, &request, &caller.user, &factor, &body).await?,
         FactorType::Totp => {
-            let (id, at) = write(&state, &request, &caller.user, &factor, Asked::default()).await?;
+            let (id, at) = write(&state, &request, &caller.user, &factor, Asked::new()).await?;
             Challenged::new(&state, kind, id, at)
         }
         FactorType::Phone => {
             let code = send(&state, &caller.user, &factor, &body).await?;
-            let asked = Asked { otp_code: &code, session_data: None };
+            let id = Uuid::new_v4();
+            let kept = state.encryption().seal(id, &code)?;
+            let asked = Asked { id, otp_code: &kept, session_data: None };
             let (id, at) = write(&state, &request, &caller.user, &factor, asked).await?;
             Challenged::new(&state, kind, id, at)
         }
@@ -172,7 +171,7 @@ async fn key(
         let (options, session) = party.begin_creation(person, &user_id, existing);
         ("create", Options::Create(Box::new(options)), session)
     };
-    let asked = Asked { otp_code: "", session_data: Some(json::to_string(&session)) };
+    let asked = Asked { session_data: Some(json::to_string(&session)), ..Asked::new() };
     let (id, at) = write(state, request, user, factor, asked).await?;
     let mut challenged = Challenged::new(state, FactorType::WebAuthn, id, at);
     let options = PublicKey { public_key: options };

@@ -63,7 +63,7 @@ pub(super) async fn post(
         FactorType::Phone => number(db, &state, &mut user, &session, params).await?,
         FactorType::WebAuthn => {
             factors::check_enrollment(db, &state, &mut user, &params.friendly_name, &session).await?;
-            insert(db, &user, kind, params.friendly_name, "", "").await?
+            insert(db, &state, &user, kind, params.friendly_name, "", "").await?
         }
     };
     let mut added = traits([("factor_id", enrolled.id.to_string().into())]);
@@ -77,13 +77,19 @@ pub(super) async fn post(
 
 async fn insert(
     db: &mut Connection,
+    state: &State,
     user: &User,
     kind: FactorType,
     friendly_name: String,
     secret: &str,
     phone: &str,
 ) -> Result<Enrolled> {
-    let id = store::factors::insert(db, user.id, kind, &friendly_name, secret, phone).await?;
+    let id = Uuid::new_v4();
+    let kept = match secret {
+        "" => String::new(),
+        secret => state.encryption().seal(id, secret)?,
+    };
+    store::factors::insert(db, id, user.id, kind, &friendly_name, &kept, phone).await?;
     Ok(Enrolled { id, r#type: kind.as_str(), friendly_name, totp: None, phone: String::new() })
 }
 
@@ -109,7 +115,7 @@ async fn app(
     let secret = totp::secret();
     let uri = totp::uri(&issuer, account, &secret);
     let qr_code = totp::qr_code(&uri).ok_or_else(|| Error::internal("Error generating QR Code"))?;
-    let enrolled = insert(db, user, FactorType::Totp, params.friendly_name, &secret, "").await?;
+    let enrolled = insert(db, state, user, FactorType::Totp, params.friendly_name, &secret, "").await?;
     Ok(Enrolled { totp: Some(Totp { qr_code, secret, uri }), ..enrolled })
 }
 
@@ -136,6 +142,6 @@ async fn number(
             .step("Database error deleting unverified phone factors")?;
     }
     factors::check_enrollment(db, state, user, &params.friendly_name, session).await?;
-    let enrolled = insert(db, user, FactorType::Phone, params.friendly_name, "", &phone).await?;
+    let enrolled = insert(db, state, user, FactorType::Phone, params.friendly_name, "", &phone).await?;
     Ok(Enrolled { phone: params.phone, ..enrolled })
 }

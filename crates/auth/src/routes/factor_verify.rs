@@ -9,14 +9,15 @@ use uuid::Uuid;
 
 use super::factor_verify_key;
 use crate::State;
-use crate::error::{Error, ErrorCode, Result, Step};
+use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::factors::attempt::{Attempt, attempted};
 use crate::factors::relying_party::WebAuthnParams;
-use crate::factors::{self, FactorType, challenge, find_own, totp};
+use crate::factors::{self, FactorType, asked_for, challenge, totp};
 use crate::http::{Body, Caller, Context};
 use crate::json::{self, Mismatch, Timestamp, params};
 use crate::rate_limit::Limit;
 use crate::store::{self, challenges};
+use crate::verification;
 
 params! {
     "VerifyFactorParams",
@@ -49,11 +50,8 @@ pub(super) async fn post(
     Path(factor_id): Path<String>,
     body: Body,
 ) -> Result<Response> {
-    caller.require_named()?;
-    let factor = find_own(&caller, &factor_id)?;
-    state.limits().check(Limit::FactorVerify, &request, state.config())?;
+    let (factor, kind) = asked_for(&state, &request, &caller, &factor_id, Limit::FactorVerify).await?;
     let params: Params = body.read()?;
-    let kind = FactorType::parse(&factor.factor_type)?;
     if params.code.is_empty() && kind != FactorType::WebAuthn {
         return Err(Error::invalid("Code needs to be non-empty"));
     }
@@ -62,7 +60,8 @@ pub(super) async fn post(
         return factor_verify_key::verify(&state, &request, caller, factor, params).await;
     }
     let user = &caller.user;
-    let (challenge, valid) = {
+    let mut outdated = None;
+    let (challenge, mut valid) = {
         let mut db = state.database().await?;
         let challenge = challenge::open(&mut db, &state, &request, &factor, params.challenge_id.0).await?;
         let valid = match kind {
@@ -70,15 +69,26 @@ pub(super) async fn post(
                 let secret = store::factors::secret(&mut db, factor.id)
                     .await
                     .step("Database error verifying MFA TOTP secret")?;
-                totp::is_valid(&params.code, &secret, Timestamp::now().unix())
+                let secret = state.encryption().open(factor.id, &secret).map_err(|error| {
+                    Error::internal("Database error verifying MFA TOTP secret")
+                        .because(Cause::Other(error.into()))
+                })?;
+                let valid = totp::is_valid(&params.code, &secret.text, Timestamp::now().unix());
+                outdated = secret.is_outdated.then_some(secret.text);
+                valid
             }
             _ => {
-                let expected = challenge.otp_code.as_bytes();
-                !expected.is_empty() && bool::from(expected.ct_eq(params.code.as_bytes()))
+                let expected = state.encryption().open(challenge.id, &challenge.otp_code)?.text;
+                !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(params.code.as_bytes()))
             }
         };
         (challenge, valid)
     };
+    if kind == FactorType::Phone
+        && verification::check_elsewhere(&state, "sms", &factor.phone, &params.code).await?
+    {
+        valid = true;
+    }
     attempted(&state, &request, Attempt::new(user, &factor, kind.as_str(), valid)).await?;
     if !valid {
         let message = match kind {
@@ -101,6 +111,9 @@ pub(super) async fn post(
     }
     if !factor.is_verified() {
         store::factors::verify(db, factor.id).await?;
+    }
+    if let Some(secret) = outdated {
+        store::factors::set_secret(db, factor.id, &state.encryption().seal(factor.id, &secret)?).await?;
     }
     let tokens = factors::succeed(db, &state, &request, user.id, session, &factor).await?;
     transaction.commit().await?;

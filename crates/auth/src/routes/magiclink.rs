@@ -31,7 +31,7 @@ pub(super) async fn post(
     request: Context,
     body: Body,
 ) -> Result<Response> {
-    state.limits().check(Limit::MagicLink, &request, state.config())?;
+    state.limits().check(Limit::MagicLink, &request, state.config()).await?;
     captcha::check(&state, &request, &body).await?;
     send(&state, &request, &body).await
 }

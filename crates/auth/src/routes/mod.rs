@@ -27,6 +27,8 @@ mod oauth_consent;
 mod oauth_grants;
 mod oauth_metadata;
 mod oauth_token;
+mod oauth_userinfo;
+mod openid_configuration;
 mod otp;
 mod passkey_admin;
 mod passkey_list;
@@ -137,8 +139,10 @@ pub(crate) fn table(state: State) -> Router {
         .route("/oauth/clients/register", open(post(oauth_clients::register_dynamically)))
         .route("/oauth/authorize", open(get(oauth_authorize::get)))
         .route("/oauth/token", open(post(oauth_token::post)))
+        .route("/oauth/userinfo", user(get(oauth_userinfo::get)))
         .route("/oauth/authorizations/{authorization_id}", user(get(oauth_consent::get)))
         .route("/oauth/authorizations/{authorization_id}/consent", user(post(oauth_consent::post)))
+        .route("/.well-known/openid-configuration", open(get(openid_configuration::get)))
         .route("/.well-known/oauth-authorization-server", open(get(oauth_metadata::get)))
         .route("/admin/generate_link", admin(post(admin_generate_link::post)))
         .route("/admin", any(admin_route_not_found))

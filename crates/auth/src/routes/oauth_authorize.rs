@@ -61,6 +61,7 @@ pub(super) async fn get(extract::State(state): extract::State<State>, request: C
         challenge_method: query.get("code_challenge_method").to_ascii_lowercase(),
         status: "pending".into(),
         expires_at: Timestamp::now().plus_seconds(LIFETIME),
+        nonce: query.get("nonce").to_owned(),
     };
     if let Err(error) = oauth_authorizations::insert(&mut db, &asked).await {
         tracing::error!(request_id = %request.id, %error, "an authorization could not be stored");
@@ -89,6 +90,9 @@ fn check(query: &Form) -> Result<(), &'static str> {
             () if resource.contains('?') => return Err("resource must not include a query component"),
             () => {}
         }
+    }
+    if query.get("nonce").len() > 255 {
+        return Err("nonce must not be longer than 255 characters");
     }
     let (challenge, method) = (query.get("code_challenge"), query.get("code_challenge_method"));
     if challenge.is_empty() || method.is_empty() {

@@ -55,7 +55,7 @@ pub(super) async fn register_dynamically(
     body: Body,
 ) -> Result<Response> {
     require_enabled(&state)?;
-    state.limits().check(Limit::ClientRegistration, &request, state.config())?;
+    state.limits().check(Limit::ClientRegistration, &request, state.config()).await?;
     if !state.config().oauth_server.allow_dynamic_registration {
         return Err(Error::forbidden(
             ErrorCode::OAuthDynamicClientRegistrationDisabled,

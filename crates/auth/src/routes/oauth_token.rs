@@ -11,7 +11,7 @@ use crate::error::{ApiError, Error, Result, Step};
 use crate::http::{Body, Context, Form};
 use crate::json::{self, params};
 use crate::oauth_server::client::Credentials;
-use crate::oauth_server::{Client, authenticate, require_enabled};
+use crate::oauth_server::{Client, authenticate, id_token, require_enabled, scopes};
 use crate::pkce;
 use crate::session::{Method, Session, TokenResponse, refresh, sign_in_with};
 use crate::store::{oauth_authorizations, users};
@@ -37,6 +37,8 @@ struct Tokens<'a> {
     expires_in: i64,
     refresh_token: &'a str,
     token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
 }
 
 impl<'a> From<&'a TokenResponse> for Tokens<'a> {
@@ -46,6 +48,7 @@ impl<'a> From<&'a TokenResponse> for Tokens<'a> {
             expires_in: tokens.expires_in,
             refresh_token: &tokens.refresh_token,
             token_type: tokens.token_type,
+            id_token: None,
         }
     }
 }
@@ -151,8 +154,12 @@ async fn exchange(state: &State, request: &Context, client: &Client, params: &Pa
     session.oauth_client_id = Some(client.id);
     let tokens = sign_in_with(db, state, request, user, Method::OAuthServer, session).await?;
     oauth_authorizations::delete(db, asked.id).await.step(FAILURE)?;
+    let id_token = match scopes(&asked.scope).contains(&"openid") {
+        true => Some(id_token::issue(state, &tokens.user, client.id, &asked.scope, &asked.nonce)?),
+        false => None,
+    };
     transaction.commit().await?;
-    Ok(json::ok(&Tokens::from(&tokens)))
+    Ok(json::ok(&Tokens { id_token, ..Tokens::from(&tokens) }))
 }
 
 fn check_verifier(asked: &oauth_authorizations::Authorization, verifier: &str) -> Result<()> {

@@ -62,7 +62,7 @@ pub(super) async fn post(
     request: Context,
     body: Body,
 ) -> Result<Response> {
-    state.limits().check(Limit::Otp, &request, state.config())?;
+    state.limits().check(Limit::Otp, &request, state.config()).await?;
     captcha::check(&state, &request, &body).await?;
     let params: Params = body.read()?;
     if !params.email.is_empty() && !params.phone.is_empty() {

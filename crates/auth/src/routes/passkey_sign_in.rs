@@ -33,7 +33,7 @@ pub(super) async fn options(
     request: Context,
 ) -> Result<Response> {
     require_enabled(&state)?;
-    state.limits().check(Limit::Passkey, &request, state.config())?;
+    state.limits().check(Limit::Passkey, &request, state.config()).await?;
     let (options, session) = party(&state)?.begin_sign_in();
     let lifetime = state.config().webauthn.challenge_expiry;
     let mut db = state.database().await?;

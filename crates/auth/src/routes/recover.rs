@@ -31,7 +31,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Response> {
     let config = state.config();
-    state.limits().check(Limit::Recover, &request, config)?;
+    state.limits().check(Limit::Recover, &request, config).await?;
     captcha::check(&state, &request, &body).await?;
     if !config.external.email_enabled {
         return Err(Error::bad_request(ErrorCode::EmailProviderDisabled, "Email logins are disabled"));

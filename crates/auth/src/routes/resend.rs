@@ -27,7 +27,7 @@ pub(super) async fn post(
     request: Context,
     body: Body,
 ) -> Result<Response> {
-    state.limits().check(Limit::Resend, &request, state.config())?;
+    state.limits().check(Limit::Resend, &request, state.config()).await?;
     captcha::check(&state, &request, &body).await?;
     let mut params: Params = body.read()?;
     check(&state, &mut params)?;

@@ -46,10 +46,10 @@ pub(super) async fn post(
                 "Anonymous sign-ins are disabled",
             ));
         }
-        state.limits().check(Limit::AnonymousSignup, &request, config)?;
+        state.limits().check(Limit::AnonymousSignup, &request, config).await?;
         return anonymous(&state, &request, params.data.unwrap_or_default(), aud).await;
     }
-    state.limits().check(Limit::Signup, &request, config)?;
+    state.limits().check(Limit::Signup, &request, config).await?;
     let registration = Registration {
         email: params.email,
         phone: params.phone,

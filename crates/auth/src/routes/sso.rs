@@ -82,7 +82,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Response> {
     let service = service(&state)?;
-    state.limits().check(Limit::Sso, &request, state.config())?;
+    state.limits().check(Limit::Sso, &request, state.config()).await?;
     captcha::check(&state, &request, &body).await?;
     let params: Params = body.read()?;
     let provider = provider(&state, &params).await?;

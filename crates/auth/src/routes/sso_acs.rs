@@ -13,7 +13,7 @@ use super::callback::failed;
 use super::sso::{refuse_disabled, service};
 use crate::State;
 use crate::error::{Cause, Error, ErrorCode, Result};
-use crate::external::{Admitted, admit};
+use crate::external::{Admitted, admit, ask_before_creating};
 use crate::http::{Body, Context, Form, GoUrl, is_allowed, request_audience, see};
 use crate::json::Timestamp;
 use crate::rate_limit::Limit;
@@ -40,7 +40,7 @@ pub(super) async fn post(
     mut body: Body,
 ) -> Result<Response> {
     service(&state)?;
-    state.limits().check(Limit::Assertion, &request, state.config())?;
+    state.limits().check(Limit::Assertion, &request, state.config()).await?;
     let form = body.take_form();
     match finish(&state, &request, &form).await {
         Ok(url) => see(StatusCode::FOUND, &url, &request.method),
@@ -60,14 +60,15 @@ async fn finish(state: &State, request: &Context, form: &Form) -> Result<String>
     let assertion = assertion(state, form, &begun, &provider).await?;
     let profile = provider.mapping.profile(&assertion, &provider.entity_id).map_err(no_profile)?;
 
+    let name = format!("sso:{}", provider.id);
+    let aud = request_audience(request, state);
+    ask_before_creating(state, request, &profile, &name, &aud).await?;
     let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
     let db = transaction.connection();
     if !relay_states::spend(db, provider.id, &assertion.id).await? {
         return Err(not_valid("it was used before"));
     }
-    let name = format!("sso:{}", provider.id);
-    let aud = request_audience(request, state);
     let user = match admit(db, state, request, &profile, &name, false, &aud).await? {
         Admitted::User(user) => *user,
         Admitted::NotYet(error) => {

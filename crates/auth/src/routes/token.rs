@@ -23,13 +23,13 @@ pub(super) async fn post(
         captcha::check(&state, &request, &body).await?;
     }
     if grant_type == "web3" {
-        state.limits().check(Limit::Web3, &request, state.config())?;
+        state.limits().check(Limit::Web3, &request, state.config()).await?;
         return token_web3::grant(&state, &request, &body).await;
     }
     if !matches!(grant_type, "password" | "refresh_token" | "pkce" | "id_token") {
         return Err(Error::bad_request(ErrorCode::InvalidCredentials, "unsupported_grant_type"));
     }
-    state.limits().check(Limit::Token, &request, state.config())?;
+    state.limits().check(Limit::Token, &request, state.config()).await?;
     match grant_type {
         "password" => token_password::grant(&state, &request, &body).await,
         "id_token" => token_id_token::grant(&state, &request, &body).await,

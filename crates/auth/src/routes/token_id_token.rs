@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use crate::State;
 use crate::config::OAuthProvider;
 use crate::error::{Cause, Error, ErrorCode, Result};
-use crate::external::{Admitted, admit, link_to};
+use crate::external::{Admitted, admit, ask_before_creating, link_to};
 use crate::http::{Body, Caller, RequestContext, request_audience};
 use crate::json::{self, params};
 use crate::providers::{self, IdToken};
@@ -72,15 +72,16 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     profile.settle_email();
     check(&source, &token, &params.nonce)?;
 
+    let aud = request_audience(request, state);
+    if target.is_none() {
+        ask_before_creating(state, request, &profile, &source.name, &aud).await?;
+    }
     let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
     let db = transaction.connection();
     let admitted = match target {
         Some(user) => link_to(db, state, request, &profile, &source.name, user).await,
-        None => {
-            let aud = request_audience(request, state);
-            admit(db, state, request, &profile, &source.name, source.config.email_optional, &aud).await
-        }
+        None => admit(db, state, request, &profile, &source.name, source.config.email_optional, &aud).await,
     };
     let user = match admitted.map_err(plain)? {
         Admitted::User(user) => *user,

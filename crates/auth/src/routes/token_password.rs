@@ -14,6 +14,7 @@ use crate::password;
 use crate::phone;
 use crate::session::{Method, sign_in};
 use crate::store;
+use crate::store::users::Column;
 use crate::user::User;
 
 params! {
@@ -87,14 +88,24 @@ async fn authenticate(state: &State, user: Option<User>, password: &str) -> Resu
         Some(hash) if !hash.is_empty() => Some((user, hash)),
         _ => None,
     });
-    let Some((user, hash)) = known else {
+    let Some((mut user, hash)) = known else {
         state.hasher().pretend(password.to_owned()).await?;
         return Err(wrong());
     };
     if user.is_banned() {
         return Err(Error::bad_request(ErrorCode::UserBanned, "User is banned"));
     }
-    let valid = state.hasher().verify(password.to_owned(), hash).await?;
+    let hash = state.encryption().open(user.id, &hash)?;
+    let valid = state.hasher().verify(password.to_owned(), hash.text.clone()).await?;
     hooks::password_verification(state, &user, valid).await?;
-    if valid { Ok(user) } else { Err(wrong()) }
+    if !valid {
+        return Err(wrong());
+    }
+    if hash.is_outdated {
+        // What was stored before there were keys, or with an older one, is read with the newest from now on.
+        user.encrypted_password = Some(state.encryption().seal(user.id, &hash.text)?);
+        let mut db = state.database().await?;
+        store::users::update(&mut db, &mut user, &[Column::EncryptedPassword]).await?;
+    }
+    Ok(user)
 }

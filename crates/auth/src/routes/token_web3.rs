@@ -11,7 +11,7 @@ use crate::State;
 use crate::audit::{self, Action, traits};
 use crate::config::Wallet;
 use crate::error::{Error, ErrorCode, Result};
-use crate::external::{Admitted, admit};
+use crate::external::{Admitted, admit, ask_before_creating};
 use crate::http::{Body, GoUrl, RequestContext, is_allowed, request_audience};
 use crate::json::{self, params};
 use crate::providers::Profile;
@@ -59,10 +59,11 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     check(state, chain, wallet, &message)?;
     let profile = profile(chain, &message);
 
+    let aud = request_audience(request, state);
+    ask_before_creating(state, request, &profile, "web3", &aud).await?;
     let mut connection = state.database().await?;
     let mut transaction = connection.begin(TransactionOptions::default()).await?;
     let db = transaction.connection();
-    let aud = request_audience(request, state);
     let user = match admit(db, state, request, &profile, "web3", true, &aud).await? {
         Admitted::User(user) => *user,
         Admitted::NotYet(error) => {

@@ -47,7 +47,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response> {
     let config = state.config();
-    state.limits().check(Limit::UserUpdate, &request, config)?;
+    state.limits().check(Limit::UserUpdate, &request, config).await?;
     let aud = caller.audience(&request, &state);
     let Caller { mut user, session, .. } = caller;
     let mut params: Params = body.read()?;
@@ -190,14 +190,14 @@ async fn set_password(
         return Ok(());
     }
     if let Some(hash) = user.encrypted_password.clone().filter(|hash| !hash.is_empty())
-        && state.hasher().verify(password.to_owned(), hash).await?
+        && state.hasher().verify(password.to_owned(), state.encryption().open(user.id, &hash)?.text).await?
     {
         return Err(Error::unprocessable(
             ErrorCode::SamePassword,
             "New password should be different from the old password.",
         ));
     }
-    user.encrypted_password = Some(state.hasher().hash(password.to_owned()).await?);
+    user.encrypted_password = Some(state.new_password(user.id, password.to_owned()).await?);
     Ok(())
 }
 

@@ -48,7 +48,7 @@ enum Outcome {
 /// A link was clicked.
 pub(super) async fn get(extract::State(state): extract::State<State>, request: Context) -> Result<Response> {
     let config = state.config();
-    state.limits().check(Limit::Verify, &request, config)?;
+    state.limits().check(Limit::Verify, &request, config).await?;
     let (kind, token) = (request.query.get("type"), request.query.get("token"));
     let target = redirect_target(&request, config);
     if kind.is_empty() {
@@ -127,7 +127,7 @@ pub(super) async fn post(
     request: Context,
     body: Body,
 ) -> Result<Response> {
-    state.limits().check(Limit::Verify, &request, state.config())?;
+    state.limits().check(Limit::Verify, &request, state.config()).await?;
     let mut params: Params = body.read()?;
     let by_hash = check(&mut params)?;
     let checked_elsewhere = !by_hash

@@ -58,7 +58,7 @@ pub(crate) trait Provider: Send + Sync {
 /// The provider that an instance is configured with.
 pub(crate) fn of(state: &State) -> Result<Box<dyn Provider>, Error> {
     let config = state.config();
-    provider(&config.sms.provider, state.outside().clone(), config.internal_http_timeout)
+    provider(&config.sms.provider, state.outside().client().clone(), config.internal_http_timeout)
         .map_err(|reason| Error::internal("Unable to get SMS provider").because(Cause::Other(reason.into())))
 }
 

@@ -18,10 +18,18 @@ pub(crate) struct Challenge {
 }
 
 /// What is asked.
-#[derive(Default)]
 pub(crate) struct Asked<'a> {
+    pub(crate) id: Uuid,
+    /// As the row keeps it.
     pub(crate) otp_code: &'a str,
     pub(crate) session_data: Option<String>,
+}
+
+impl Asked<'_> {
+    /// A question that needs nothing but an answer.
+    pub(crate) fn new() -> Self {
+        Self { id: Uuid::new_v4(), otp_code: "", session_data: None }
+    }
 }
 
 /// Writes a challenge of a factor and when the factor was last challenged.
@@ -31,7 +39,7 @@ pub(crate) async fn insert(
     ip_address: &str,
     asked: Asked<'_>,
 ) -> Result<(Uuid, Timestamp)> {
-    let (id, now) = (Uuid::new_v4(), Timestamp::now_stored());
+    let (id, now) = (asked.id, Timestamp::now_stored());
     db.execute(
         "insert into auth.mfa_challenges
              (id, factor_id, created_at, ip_address, otp_code, web_authn_session_data)

@@ -58,30 +58,36 @@ pub(crate) async fn delete_of_user(db: &mut Connection, user_id: Uuid) -> Result
     db.execute("delete from auth.mfa_factors where user_id = $1", &[&user_id]).await.map(|_| ())
 }
 
-/// Inserts a factor that waits to be verified; returns it.
+/// Inserts a factor that waits to be verified. `secret` is as the row keeps it.
 pub(crate) async fn insert(
     db: &mut Connection,
+    id: Uuid,
     user_id: Uuid,
     kind: FactorType,
     friendly_name: &str,
     secret: &str,
     phone: &str,
-) -> Result<Uuid> {
-    let id = Uuid::new_v4();
+) -> Result<()> {
     db.execute(
         "insert into auth.mfa_factors
              (id, user_id, created_at, updated_at, status, friendly_name, secret, factor_type, phone)
          values ($1, $2, $3, $3, 'unverified', $4, $5, $6::text::auth.factor_type, nullif($7::text, ''))",
         &[&id, &user_id, &Timestamp::now(), &friendly_name, &secret, &kind.as_str(), &phone],
     )
-    .await?;
-    Ok(id)
+    .await
+    .map(|_| ())
 }
 
-/// The secret of an authenticator app.
+/// The secret of an authenticator app, as the row keeps it.
 pub(crate) async fn secret(db: &mut Connection, id: Uuid) -> Result<String> {
     let sql = "select coalesce(secret, '') as secret from auth.mfa_factors where id = $1";
     db.query_one(sql, &[&id]).await?.get("secret")
+}
+
+/// Writes the secret of an authenticator app, as the row is to keep it.
+pub(crate) async fn set_secret(db: &mut Connection, id: Uuid, secret: &str) -> Result<()> {
+    let sql = "update auth.mfa_factors set secret = $1, updated_at = $2 where id = $3";
+    db.execute(sql, &[&secret, &Timestamp::now(), &id]).await.map(|_| ())
 }
 
 /// A factor counts from now on.

@@ -22,6 +22,8 @@ pub(crate) struct Authorization {
     pub(crate) challenge_method: String,
     pub(crate) status: String,
     pub(crate) expires_at: Timestamp,
+    /// For the ID token.
+    pub(crate) nonce: String,
 }
 
 impl Authorization {
@@ -32,7 +34,8 @@ impl Authorization {
 
 const COLUMNS: &str = "id, authorization_id, client_id, user_id, redirect_uri, scope, coalesce(state, '') as state, \
      coalesce(resource, '') as resource, coalesce(code_challenge, '') as code_challenge, \
-     coalesce(code_challenge_method::text, '') as code_challenge_method, status::text as status, expires_at";
+     coalesce(code_challenge_method::text, '') as code_challenge_method, status::text as status, expires_at, \
+     coalesce(nonce, '') as nonce";
 
 fn read(row: &TypedRow) -> Result<Authorization> {
     Ok(Authorization {
@@ -48,6 +51,7 @@ fn read(row: &TypedRow) -> Result<Authorization> {
         challenge_method: row.get("code_challenge_method")?,
         status: row.get("status")?,
         expires_at: row.get("expires_at")?,
+        nonce: row.get("nonce")?,
     })
 }
 
@@ -56,10 +60,10 @@ pub(crate) async fn insert(db: &mut Connection, asked: &Authorization) -> Result
     db.execute(
         "insert into auth.oauth_authorizations (
              id, authorization_id, client_id, redirect_uri, scope, state, resource, code_challenge,
-             code_challenge_method, response_type, status, created_at, expires_at
+             code_challenge_method, response_type, status, created_at, expires_at, nonce
          ) values (
              $1, $2, $3, $4, $5, nullif($6::text, ''), nullif($7::text, ''), $8,
-             $9::text::auth.code_challenge_method, 'code', 'pending', $10, $11
+             $9::text::auth.code_challenge_method, 'code', 'pending', $10, $11, nullif($12::text, '')
          )",
         &[
             &asked.id,
@@ -73,6 +77,7 @@ pub(crate) async fn insert(db: &mut Connection, asked: &Authorization) -> Result
             &asked.challenge_method,
             &Timestamp::now(),
             &asked.expires_at,
+            &asked.nonce,
         ],
     )
     .await

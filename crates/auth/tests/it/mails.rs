@@ -5,7 +5,7 @@ use std::time::Duration;
 use mail::{Kind, Source};
 use serde_json::json;
 
-use crate::outside::Post;
+use crate::outside::{Post, StandIn, json as answer};
 use crate::service::{Service, config_with_confirmation};
 
 async fn with_post() -> (Post, Service) {
@@ -200,4 +200,30 @@ async fn nobody_else_reads_the_outbox() {
         let sql = format!("select has_table_privilege('{role}', '_monobase.mail_outbox', 'select')::text");
         assert_eq!(service.sql(&sql).await, "false", "{role}");
     }
+}
+
+#[tokio::test]
+async fn addresses_can_be_looked_at_before_mail_goes_there() {
+    let stand_in = StandIn::answering(&[&answer(r#"{"valid": false}"#), "500 Oops", &answer("{}")]).await;
+    let mut config = config_with_confirmation();
+    config.mailer.address_checks.service_url = stand_in.url.clone();
+    config.mailer.address_checks.service_headers = [("x-key".to_owned(), vec!["secret".to_owned()])].into();
+    let service = Service::start_with(config.clone()).await;
+    let sign_up = async |service: &Service, email: &str| {
+        let body = json!({"email": email, "password": "secret1"});
+        service.post("/signup", body).newer().send().await
+    };
+    let refused = sign_up(&service, "ann@example.com").await;
+    let shown = "400 {\"code\":\"email_address_invalid\",\"message\":\"Email address \\\"ann@example.com\\\" is invalid\"}";
+    assert_eq!(refused.shown(), shown);
+    assert_eq!(service.sql("select count(*) from auth.users").await, "0");
+    // A service that fails or says nothing has nothing against it.
+    assert_eq!(sign_up(&service, "ann@example.com").await.status, 200);
+    assert_eq!(sign_up(&service, "bob@example.com").await.status, 200);
+    let asked = stand_in.asked().remove(0);
+    assert!(asked.contains("x-key: secret") && asked.ends_with(r#"{"email":"ann@example.com"}"#), "{asked}");
+    config.mailer.address_checks.extended = true;
+    let strict = service.beside(config).await;
+    assert_eq!(sign_up(&strict, "eve@example.com").await.shown(), shown.replace("ann", "eve"));
+    assert_eq!(stand_in.asked().len(), 3);
 }

@@ -31,9 +31,13 @@ fn text(value: &Value) -> &str {
 
 /// An application asks; returns the id of what it asks for.
 async fn ask(service: &Service, client: &Value) -> String {
+    ask_for(service, client, "scope=email").await
+}
+
+async fn ask_for(service: &Service, client: &Value, what: &str) -> String {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER.as_bytes()));
     let query = format!(
-        "client_id={}&redirect_uri={REDIRECT}&response_type=code&scope=email&state=s1&code_challenge={challenge}\
+        "client_id={}&redirect_uri={REDIRECT}&response_type=code&{what}&state=s1&code_challenge={challenge}\
          &code_challenge_method=S256",
         text(&client["client_id"])
     );
@@ -201,4 +205,82 @@ async fn the_metadata_names_the_endpoints() {
     assert_eq!(metadata["registration_endpoint"], "http://auth/oauth/clients/register");
     let without = Service::start().await;
     assert_eq!(without.get("/.well-known/oauth-authorization-server").send().await.status, 404);
+}
+
+const SIGNING_KEY: &str = r#"[{"kty":"EC","crv":"P-256","kid":"k1","alg":"ES256","key_ops":["sign"],"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]"#;
+
+fn payload(token: &Value) -> Value {
+    let payload = text(token).split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn an_application_learns_what_the_scopes_cover() {
+    let mut config = config();
+    config.jwt.issuer = "http://auth".into();
+    config.oauth_server.enabled = true;
+    config.oauth_server.allow_dynamic_registration = true;
+    config.oauth_server.authorization_path = "/oauth/consent".into();
+    let service = Service::start_with_keys(config, SIGNING_KEY).await;
+    let client = register(&service, json!({"redirect_uris": [REDIRECT]})).await;
+    let session = service.sign_up("user@example.com").await;
+    let data = json!({"data": {"name": "Ada", "avatar_url": "https://x.test/a.png"}});
+    service.put("/user", data).bearer(text(&session["access_token"])).send().await;
+    let id = ask_for(&service, &client, "scope=openid+email+profile&nonce=n1").await;
+    details(&service, &session, &id).await;
+    let code = code_of(&decide(&service, &session, &id, "approve").await);
+    let form =
+        format!("grant_type=authorization_code&code={code}&redirect_uri={REDIRECT}&code_verifier={VERIFIER}");
+    let tokens = exchange(&service, &client, form).await.json();
+    let claims = payload(&tokens["id_token"]);
+    for (name, value) in [
+        ("iss", json!("http://auth")),
+        ("aud", json!([client["client_id"]])),
+        ("nonce", json!("n1")),
+        ("email", json!("user@example.com")),
+        ("email_verified", json!(true)),
+        ("name", json!("Ada")),
+        ("picture", json!("https://x.test/a.png")),
+        ("phone_number", Value::Null),
+    ] {
+        assert_eq!(claims[name], value, "{name}: {claims}");
+    }
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+
+    let told = service.get("/oauth/userinfo").bearer(text(&tokens["access_token"])).send().await.json();
+    let names: Vec<_> = told.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["email", "email_verified", "name", "picture", "sub", "updated_at", "user_metadata"]);
+    assert_eq!((&told["sub"], &told["name"]), (&session["user"]["id"], &json!("Ada")));
+    // A token that is no application's tells no more than whose it is.
+    let own = service.get("/oauth/userinfo").bearer(text(&session["access_token"])).send().await;
+    assert_eq!(own.shown(), r#"200 {"sub":"[id]"}"#);
+    assert_eq!(service.get("/oauth/userinfo").send().await.status, 401);
+}
+
+#[tokio::test]
+async fn an_id_token_needs_a_key_that_others_can_verify_with() {
+    let service = start().await;
+    let client = register(&service, json!({"redirect_uris": [REDIRECT]})).await;
+    let session = service.sign_up("user@example.com").await;
+    let id = ask_for(&service, &client, "scope=openid").await;
+    details(&service, &session, &id).await;
+    let code = code_of(&decide(&service, &session, &id, "approve").await);
+    let form =
+        format!("grant_type=authorization_code&code={code}&redirect_uri={REDIRECT}&code_verifier={VERIFIER}");
+    let answer = exchange(&service, &client, form).await;
+    assert_eq!((answer.status, &answer.json()["msg"]), (500, &json!("Error generating ID token")));
+}
+
+#[tokio::test]
+async fn openid_clients_find_everything() {
+    let service = start().await;
+    let answer = service.get("/.well-known/openid-configuration").send().await;
+    assert_eq!(answer.headers["cache-control"], "public, max-age=600");
+    let found = answer.json();
+    assert_eq!(found["issuer"], "http://auth");
+    assert_eq!(found["userinfo_endpoint"], "http://auth/oauth/userinfo");
+    assert_eq!(found["registration_endpoint"], "http://auth/oauth/clients/register");
+    assert_eq!(found["scopes_supported"], json!(["openid", "profile", "email", "phone", "offline_access"]));
+    let without = Service::start().await.get("/.well-known/openid-configuration").send().await;
+    assert_eq!((without.status, without.json().get("registration_endpoint")), (200, None));
 }

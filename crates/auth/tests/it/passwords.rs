@@ -35,17 +35,17 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     config.password.bcrypt_cost = 10;
     let service = Service::start_with(config).await;
     service.sign_up("ada@example.com").await;
-    let fastest = async |email: &str| {
-        let mut fastest = Duration::MAX;
-        for _ in 0..3 {
-            let started = Instant::now();
-            service.post(GRANT, json!({"email": email, "password": "wrong"})).send().await;
-            fastest = fastest.min(started.elapsed());
-        }
-        fastest
+    let time = async |email: &str| {
+        let started = Instant::now();
+        service.post(GRANT, json!({"email": email, "password": "wrong"})).send().await;
+        started.elapsed()
     };
-    let known = fastest("ada@example.com").await;
-    let unknown = fastest("nobody@example.com").await;
+    // In turns: the machine may be busier at one time than at another.
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..4 {
+        known = known.min(time("ada@example.com").await);
+        unknown = unknown.min(time("nobody@example.com").await);
+    }
     assert!(unknown > known / 2, "known {known:?}, unknown {unknown:?}");
 }
 

@@ -260,3 +260,47 @@ async fn an_id_token_signs_in_if_it_is_for_us() {
         .await;
     assert_eq!(answer.json()["code"], "provider_disabled");
 }
+
+#[tokio::test]
+async fn a_hook_may_refuse_who_would_be_a_new_user() {
+    let provider = FakeProvider::start(ada()).await;
+    let mut config = configured(&provider, &["keycloak"]);
+    config.hooks.before_user_created =
+        auth::Hook::new("pg-functions://postgres/public/gate", Vec::new()).unwrap();
+    let service = Service::start_with(config).await;
+    service
+        .sql(
+            "create table public.asked (event jsonb);
+             create function public.gate(event jsonb) returns jsonb language plpgsql security definer as $$ begin
+                 insert into public.asked values (event);
+                 if current_setting('auth.closed', true) is null and (select count(*) from public.asked) = 1 then
+                     return jsonb_build_object('error', jsonb_build_object('http_code', 403, 'message', 'not you'));
+                 end if;
+                 return '{}';
+             end $$;
+             grant execute on function public.gate to supabase_auth_admin;
+             grant usage on schema public to supabase_auth_admin",
+        )
+        .await;
+    let end = sign_in_at(&service, "provider=keycloak").await;
+    assert!(end.starts_with("http://localhost:3000?error=access_denied&error_description=not+you"), "{end}");
+    assert_eq!(service.sql("select count(*) from auth.users").await, "0");
+    // The refusal ended the transaction of the hook, too: it is asked as if for the first time. Once it agrees, it is asked
+    // no more about somebody who is there.
+    service.sql("insert into public.asked values (null)").await;
+    for _ in 0..2 {
+        let end = sign_in_at(&service, "provider=keycloak").await;
+        assert!(end.starts_with("http://localhost:3000#access_token="), "{end}");
+    }
+    let about = "select event -> 'user' -> 'email' || (event -> 'user' -> 'app_metadata') from public.asked where event is not null order by 1 desc limit 1";
+    assert_eq!(
+        service.sql(about).await,
+        r#"["ada@example.com", {"provider": "keycloak", "providers": ["keycloak"]}]"#
+    );
+    // And about nobody whom an ID token signs in again.
+    let count = service.sql("select count(*) from public.asked").await;
+    let body = json!({"provider": "keycloak", "id_token": provider.id_token(json!({}))});
+    let answer = service.post("/token?grant_type=id_token", body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(service.sql("select count(*) from public.asked").await, count);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use auth::{Config, Jwt, Mailer, Password, State};
 use serde_json::Value;
@@ -13,7 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 
 pub(crate) struct Service {
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
+    /// Of a service with its background work.
+    pub(crate) running: Option<auth::Service>,
     address: SocketAddr,
     keys: KeyRing,
     server: tokio::task::JoinHandle<()>,
@@ -46,6 +49,10 @@ pub(crate) fn config_with_confirmation() -> Config {
     config
 }
 
+fn keys() -> KeyRing {
+    KeyRing::new(KeySet::from_secret(SECRET).unwrap())
+}
+
 impl Service {
     pub(crate) async fn start() -> Self {
         Self::start_with(config()).await
@@ -56,15 +63,44 @@ impl Service {
     }
 
     /// A service of its own on a database that others may use, too.
-    pub(crate) async fn start_on(database: TestDatabase, config: Config) -> Self {
-        let keys = KeyRing::new(KeySet::from_secret(SECRET).unwrap());
+    pub(crate) async fn start_on(database: impl Into<Arc<TestDatabase>>, config: Config) -> Self {
+        let database = database.into();
         let pool = database.pool("supabase_auth_admin");
-        let state = State::new(config, pool, keys.clone(), None).unwrap();
+        let state = State::new(config, pool, keys(), None).unwrap();
+        Self::listen(database, auth::router(state), None).await
+    }
+
+    /// A service that signs with a key of a JSON array of private JWKs.
+    pub(crate) async fn start_with_keys(config: Config, keys: &str) -> Self {
+        let database = Arc::new(testkit::database().await);
+        let ring = KeyRing::new(KeySet::from_signing_keys(keys).unwrap());
+        let state = State::new(config, database.pool("supabase_auth_admin"), ring, None).unwrap();
+        Self::listen(database, auth::router(state), None).await
+    }
+
+    /// Another instance on the same database.
+    pub(crate) async fn beside(&self, config: Config) -> Self {
+        Self::start_on(self.database.clone(), config).await
+    }
+
+    /// A service with its background work.
+    pub(crate) async fn start_running(config: Config) -> Self {
+        let database = Arc::new(testkit::database().await);
+        let pool = database.pool("supabase_auth_admin");
+        let running = auth::Service::start(config, pool, keys(), None).unwrap();
+        Self::listen(database, running.router(), Some(running)).await
+    }
+
+    async fn listen(
+        database: Arc<TestDatabase>,
+        router: axum::Router,
+        running: Option<auth::Service>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = auth::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { database, address, keys, server }
+        Self { database, running, address, keys: keys(), server }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {
