@@ -177,6 +177,8 @@ const NOTIFICATION_DELAY: Duration = Duration::from_millis(25);
 /// How long a request for something unknown waits for a reload that is under way.
 const LONGEST_RELOAD_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: u64 = 32;
+/// The least time between two attempts of which the first failed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Rest {
     /// Starts the service on a pool whose login is the authenticator. `keys` verify tokens; a request that carries an
@@ -337,8 +339,17 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
             tracing::error!(%error, retry_in_seconds = pause, "the catalogue could not be loaded");
             shared.retry_after.store(pause, Ordering::Relaxed);
             drop(shared);
-            tokio::time::sleep(Duration::from_secs(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(pause)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                // Whoever asks knows something: the database is heard again, or somebody corrected the configuration.
+                more = queue.recv() => {
+                    let Some(more) = more else { return };
+                    if more == Reload::Schema {
+                        wanted = more;
+                    }
+                    tokio::time::sleep_until(began + SHORTEST_PAUSE).await;
+                }
+            }
         };
         let next = loop {
             tokio::select! {

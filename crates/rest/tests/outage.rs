@@ -63,3 +63,23 @@ async fn requests_get_503_while_the_database_is_away_and_work_again_by_themselve
     rest.stop().await;
     late.stop().await;
 }
+
+#[tokio::test]
+async fn who_says_that_the_database_is_back_is_believed() {
+    let mut cluster = Cluster::bootstrapped(testkit::servers()[0]).await;
+    let killed = std::process::Command::new("kill").args(["-9", &cluster.pid().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let pool = Pool::new(cluster.config("authenticator", "postgres"), PoolConfig::default());
+    let config = Config { anon_role: Some("anon".to_owned()), ..Config::default() };
+    let rest = Rest::start(config, pool, None);
+    // After these attempts the next one by itself is eight seconds away.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    cluster.crash().await;
+    let back = Instant::now();
+    while !rest.is_ready() {
+        rest.notified(None);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(back.elapsed() < Duration::from_secs(4), "{:?}", back.elapsed());
+    rest.stop().await;
+}

@@ -224,7 +224,10 @@ fn is_encoded(text: &str) -> bool {
     text.as_bytes().iter().any(|b| matches!(b, b'+' | b'%'))
 }
 
-fn decode_bytes(text: &str) -> Cow<'_, [u8]> {
+/// What is left of a text when its escapes are taken back.
+type Bytes<'t> = Cow<'t, [u8]>;
+
+fn decode_bytes(text: &str) -> Bytes<'_> {
     if !is_encoded(text) {
         return Cow::Borrowed(text.as_bytes());
     }
@@ -252,7 +255,7 @@ fn text(encoded: &str) -> Result<Cow<'_, str>, Error> {
 ///
 /// A byte beyond ASCII is encoded as if it were a Latin-1 character, which encodes UTF-8 twice: PostgREST's answers do so.
 fn canonical(raw: &str) -> String {
-    let mut pairs: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = raw_pairs(raw)
+    let mut pairs: Vec<(Bytes<'_>, Bytes<'_>)> = raw_pairs(raw)
         .map(|(key, value)| (decode_bytes(key), value.map(decode_bytes).unwrap_or_default()))
         .collect();
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
