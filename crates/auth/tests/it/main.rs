@@ -26,6 +26,7 @@ mod reloading;
 mod saml;
 mod saml_attacks;
 mod saml_provider;
+mod sequences;
 mod service;
 mod signing_out;
 mod signing_up;
