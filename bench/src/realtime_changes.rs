@@ -67,7 +67,8 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     head("Database changes");
     idle(&backend, arguments).await?;
     plain(&door, &mut admin, arguments).await?;
-    for rate in [100, 1000] {
+    // The last is more than is asked for: what it can take.
+    for rate in [100, 1000, 1500] {
         secured(&door, &mut admin, arguments, rate).await?;
     }
     limit(&backend).await?;
@@ -121,9 +122,13 @@ async fn secured(door: &Door, admin: &mut Connection, arguments: &Arguments, rat
     let rows = write(admin, "secured", rate, USERS, arguments.seconds.max(4), &sent).await?;
     let mut latencies = collect(&mut arrived, rows).await?;
     let checks = rows as f64 * USERS as f64 / began.elapsed().as_secs_f64();
-    let target = if rate > 100 { "p99 < 250" } else { "p99 < 100" };
+    let target = match rate {
+        100 => "p99 < 100",
+        1000 => "p99 < 250",
+        _ => "no target",
+    };
     report(&format!("row level security, 1000 users, {rate} changes/s"), rows, &mut latencies, target);
-    note("  visibility checks a second", checks, "checks/s");
+    note("  visibility checks a second, the last delivery included", checks, "checks/s (≥ 1,000,000)");
     clients.iter().for_each(JoinHandle::abort);
     // The sockets' ends are noticed before the next measurement begins.
     tokio::time::sleep(Duration::from_secs(2)).await;

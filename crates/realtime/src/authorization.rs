@@ -38,6 +38,9 @@ pub(crate) enum Failure {
     TooLong,
     #[error("no database connection became free")]
     NoConnection,
+    /// The server takes no more.
+    #[error("the database has no connection left")]
+    Crowded,
     #[error("the database is not there")]
     Unavailable,
     #[error("there is no partition for today's messages")]
@@ -178,6 +181,7 @@ fn settings_failure(error: &Error) -> Failure {
 fn failure(error: &Error) -> Failure {
     match error {
         Error::PoolTimeout { .. } => Failure::NoConnection,
+        _ if error.as_db().is_some_and(|report| report.code == *"53300") => Failure::Crowded,
         _ if error.is_unavailable() => Failure::Unavailable,
         _ => match error.as_db() {
             Some(report) if report.code == database::SqlState::QUERY_CANCELED => Failure::TooLong,

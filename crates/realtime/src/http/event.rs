@@ -87,7 +87,9 @@ fn refusal(failure: Failure) -> Response {
         Failure::Policy => unprocessable("RLS policy error"),
         Failure::TooLong => unprocessable("Query canceled"),
         Failure::MissingPartition => unprocessable("Missing messages partition"),
-        Failure::Unavailable | Failure::Settings => unprocessable("Tenant database unavailable"),
+        Failure::Crowded | Failure::Unavailable | Failure::Settings => {
+            unprocessable("Tenant database unavailable")
+        }
         Failure::NoConnection => message(StatusCode::TOO_MANY_REQUESTS, "Connection pool exhausted"),
     }
 }

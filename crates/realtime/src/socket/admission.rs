@@ -216,6 +216,9 @@ fn reason(failure: Failure) -> &'static str {
         Failure::NoConnection | Failure::TooLong => {
             "IncreaseConnectionPool: Please increase your connection pool size"
         }
+        Failure::Crowded => {
+            "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect"
+        }
         Failure::Unavailable => {
             "UnableToConnectToProject: Realtime was unable to connect to the project database"
         }

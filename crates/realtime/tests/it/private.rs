@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Socket;
-use crate::service::{Service, http};
+use crate::service::{Service, http, node_on, sign};
 
 const TOPIC: &str = "realtime:room";
 
@@ -226,4 +226,20 @@ async fn heartbeats_are_answered_while_policies_are_evaluated() {
     assert_eq!(socket.json().await[1], "4");
     assert_eq!(socket.json().await[1], "1");
     assert_eq!(socket.json().await[1], "3");
+}
+
+#[tokio::test]
+async fn a_database_without_room_is_told_of() {
+    let cluster = testkit::Cluster::bootstrapped(testkit::servers()[0]).await;
+    let mut admin = cluster.connect(testkit::SUPERUSER, "postgres").await;
+    admin.simple_query("alter role authenticator connection limit 0").await.unwrap();
+    let config = realtime::Config::default();
+    let (_realtime, address, ring) = node_on(&|user| cluster.config(user, "postgres"), config).await;
+    let token = sign(&ring, "authenticated", 60, json!({}));
+    let mut socket = Socket::connect(address, "2.0.0", &token).await.unwrap();
+    socket.send("1", "1", TOPIC, "phx_join", json!({ "config": { "private": true } })).await;
+    assert_eq!(
+        socket.json().await[4]["response"]["reason"],
+        "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect"
+    );
 }

@@ -61,7 +61,7 @@ impl Service {
     }
 }
 
-fn sign(ring: &KeyRing, role: &str, seconds: i64, more: Value) -> String {
+pub(crate) fn sign(ring: &KeyRing, role: &str, seconds: i64, more: Value) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     let mut claims = json!({ "role": role, "exp": now + seconds });
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
