@@ -2,17 +2,23 @@
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import { once } from 'node:events'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { startBackend } from './lib/backend.js'
 import { follow, startIdentityProvider } from './lib/identity-provider.js'
 
 let backend, provider, registered
 
 const root = () => backend.env.API_URL
+const certificate = new URL('lib/localhost.crt', import.meta.url)
 const asAdmin = () => ({ apikey: backend.env.SERVICE_ROLE_KEY, authorization: `Bearer ${backend.env.SERVICE_ROLE_KEY}` })
 
 before(async () => {
+  // The one authority that the backend trusts.
+  process.env.SSL_CERT_FILE = fileURLToPath(certificate)
   const { privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'der' },
@@ -31,14 +37,18 @@ before(async () => {
   const metadata = await fetch(`${root()}/sso/saml/metadata`)
   assert.equal(metadata.status, 200)
   provider = await startIdentityProvider(await metadata.text(), { email: 'Ada@Example.com' })
-  const answer = await fetch(`${root()}/auth/v1/admin/sso/providers`, {
-    method: 'POST',
-    headers: { ...asAdmin(), 'content-type': 'application/json' },
-    body: JSON.stringify({ type: 'saml', metadata_xml: provider.metadata, domains: ['example.com'] }),
-  })
+  const answer = await admin('POST', '', { type: 'saml', metadata_xml: provider.metadata, domains: ['example.com'] })
   assert.equal(answer.status, 201)
   registered = await answer.json()
 })
+
+function admin(method, path, body) {
+  return fetch(`${root()}/auth/v1/admin/sso/providers${path}`, {
+    method,
+    headers: { ...asAdmin(), 'content-type': 'application/json', 'x-supabase-api-version': '2024-01-01' },
+    body: JSON.stringify(body),
+  })
+}
 
 after(async () => {
   provider?.stop()
@@ -91,6 +101,37 @@ test('a domain that nobody registered is told', async () => {
   const { error } = await backend.client().auth.signInWithSSO({ domain: 'example.org' })
   assert.equal(error.code, 'sso_provider_not_found')
   assert.equal(error.message, 'No SSO provider assigned for this domain')
+})
+
+test('metadata is fetched from where the company publishes it', async () => {
+  const key = await readFile(new URL('lib/localhost.key', import.meta.url))
+  const site = createServer({ key, cert: await readFile(certificate) }, (request, response) => {
+    const found = request.url === '/metadata'
+    response.writeHead(found ? 200 : 404).end(found ? provider.metadata : '')
+  })
+  site.listen(0)
+  await once(site, 'listening')
+  const url = `https://localhost:${site.address().port}`
+  try {
+    const changed = await admin('PUT', `/${registered.id}`, { metadata_url: `${url}/metadata` })
+    assert.equal(changed.status, 200)
+    assert.equal((await changed.json()).saml.metadata_url, `${url}/metadata`)
+    const missing = await admin('PUT', `/${registered.id}`, { metadata_url: `${url}/other` })
+    assert.deepEqual(await missing.json(), {
+      code: 'saml_metadata_fetch_failed',
+      message: `HTTP 404 error fetching SAML Metadata from URL '${url}/other'`,
+    })
+    // What is a day old is fetched again when it is needed.
+    await backend.sql(`update auth.saml_providers set metadata_xml = replace(metadata_xml, '<X509Certificate>', '<X509Certificate>AAAA'),
+      updated_at = now() - interval '25 hours'`)
+    const { data } = await backend.client().auth.signInWithSSO({ domain: 'example.com' })
+    const { status, location } = await follow(data.url)
+    assert.equal(status, 302, location.href)
+    const { rows } = await backend.sql('select metadata_xml, updated_at > now() - interval \'1 hour\' as fresh from auth.saml_providers')
+    assert.deepEqual(rows, [{ metadata_xml: provider.metadata, fresh: true }])
+  } finally {
+    site.close()
+  }
 })
 
 function memory() {

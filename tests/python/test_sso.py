@@ -70,8 +70,9 @@ def sign_in(backend):
 def user_of(backend):
     client, status, location = sign_in(backend)
     assert status == 302, location
-    tokens = {name: values[0] for name, values in parse_qs(urlsplit(location).fragment).items()}
-    return client.auth.set_session(tokens["access_token"], tokens["refresh_token"]).user
+    # This client always uses a proof key.
+    [code] = parse_qs(urlsplit(location).query)["code"]
+    return client.auth.exchange_code_for_session({"auth_code": code}).user
 
 
 @pytest.mark.parametrize("assertion, response", [(True, False), (False, True), (True, True)])

@@ -26,13 +26,7 @@ pub(crate) struct RelayState {
 
 /// Remembers a sign-in and returns what stands for it on its way. Forgets some old ones.
 pub(crate) async fn insert(db: &mut Connection, state: &RelayState) -> Result<Uuid> {
-    db.execute(
-        "delete from auth.saml_relay_states where id in (
-             select id from auth.saml_relay_states where created_at < $1 limit 100 for update skip locked
-         )",
-        &[&state.created_at.plus_seconds(-KEPT)],
-    )
-    .await?;
+    sweep(db).await?;
     let id = Uuid::new_v4();
     db.execute(
         "insert into auth.saml_relay_states (
@@ -49,6 +43,18 @@ pub(crate) async fn insert(db: &mut Connection, state: &RelayState) -> Result<Uu
     )
     .await?;
     Ok(id)
+}
+
+/// Forgets some of what is of no use any more.
+async fn sweep(db: &mut Connection) -> Result<()> {
+    db.execute(
+        "delete from auth.saml_relay_states where id in (
+             select id from auth.saml_relay_states where created_at < $1 limit 100 for update skip locked
+         )",
+        &[&Timestamp::now().plus_seconds(-KEPT)],
+    )
+    .await
+    .map(|_| ())
 }
 
 /// Takes a sign-in out: of two that bring the same only one gets it.
@@ -75,6 +81,7 @@ pub(crate) async fn take(db: &mut Connection, id: Uuid) -> Result<Option<RelaySt
 
 /// Uses an assertion up. False if it was before. Runs in the transaction that it lets somebody in by.
 pub(crate) async fn spend(db: &mut Connection, provider_id: Uuid, assertion_id: &str) -> Result<bool> {
+    sweep(db).await?;
     let name = format!("assertion {assertion_id}");
     // Whoever brings the same at the same moment waits here until we are through.
     db.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("{provider_id} {name}")])

@@ -24,6 +24,7 @@ mod redis;
 mod refreshing;
 mod reloading;
 mod saml;
+mod saml_administration;
 mod saml_attacks;
 mod saml_provider;
 mod sequences;
