@@ -167,6 +167,9 @@ pub(crate) struct ServeArguments {
     /// Print what is known of the database as JSON, and exit; only rest
     #[arg(long, conflicts_with = "dump_config")]
     pub(crate) dump_schema: bool,
+    /// Ask the one that runs under this configuration, on its admin port, whether it is ready, and exit with 0 or 1; only rest
+    #[arg(long, conflicts_with_all = ["dump_config", "dump_schema"])]
+    pub(crate) ready: bool,
     /// A folder of *.env files, read by name over the environment and again when they change (auth)
     #[arg(short = 'd', long, value_name = "DIR")]
     pub(crate) config_dir: Option<PathBuf>,

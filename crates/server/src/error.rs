@@ -93,8 +93,11 @@ pub enum Error {
     #[error("`serve {0}` takes no configuration file")]
     NoFile(String),
     /// The service cannot show what it would work with.
-    #[error("`serve {0}` has nothing to dump")]
+    #[error("`serve {0}` has nothing to dump and no admin port")]
     CannotDump(String),
+    /// A service that was asked does not serve, or does not serve yet.
+    #[error("not ready: {0}")]
+    NotReady(String),
     /// A service cannot go on.
     #[error("giving up: {0}")]
     GaveUp(String),

@@ -36,5 +36,5 @@ pub use error::Error;
 pub use info::Info;
 pub use options::{Progress, StartOptions, Step};
 pub use running::{Addresses, Running};
-pub use serve::{Dump, ServeOptions, dump, serve};
+pub use serve::{Dump, ServeOptions, dump, ready, serve};
 pub use start::start;

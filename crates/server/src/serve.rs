@@ -66,6 +66,14 @@ impl Variables {
     }
 }
 
+/// Asks a service that runs alone whether it is ready; the answer names where it was asked.
+pub async fn ready(service: Service, options: ServeOptions) -> Result<String, Error> {
+    match service {
+        Service::Rest => rest::ready(&Variables::of_process(), options.file).await,
+        other => Err(Error::CannotDump(other.to_string())),
+    }
+}
+
 /// Runs one service alone until SIGTERM or SIGINT.
 pub async fn serve(service: Service, options: ServeOptions) -> Result<(), Error> {
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;

@@ -24,6 +24,10 @@ pub(crate) fn run(global: &Global, arguments: &ServeArguments) -> Result<(), Fai
         (false, true) => Some(Dump::Schema),
     };
     settings::block_on(async {
+        if arguments.ready {
+            let found = server::ready(service, options).await?;
+            return Ok(writeln!(std::io::stdout(), "{found}")?);
+        }
         match dump {
             None => Ok(server::serve(service, options).await?),
             Some(dump) => {

@@ -47,8 +47,9 @@ fn what_cannot_be_used_ends_with_a_reason() {
             &[("PGRST_SERVER_PORT", "3001"), ("PGRST_ADMIN_SERVER_PORT", "3001")],
             "cannot be the same",
         ),
-        (&["serve", "auth", "rest.conf"], &[], "takes no configuration file"),
-        (&["serve", "auth", "--dump-config"], &[], "has nothing to dump"),
+        (&["serve", "imgproxy", "rest.conf"], &[], "takes no configuration file"),
+        (&["serve", "imgproxy", "--dump-config"], &[], "has nothing to dump"),
+        (&["serve", "rest", "--ready"], &[], "not ready: admin-server-port is not set"),
     ] {
         let done = project.run_with(arguments, environment);
         assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{arguments:?}: {}", done.stderr);
@@ -130,6 +131,9 @@ fn without_a_database_it_says_so_lives_through_signals_and_ends_when_told() {
     alone.signal("-USR2");
     std::thread::sleep(Duration::from_millis(200));
     assert!(alone.ask().starts_with("HTTP/1.1 503 "));
+    let asked = alone.project.run_with(&["serve", "rest", "--ready"], &[("PGRST_ADMIN_SERVER_PORT", "1")]);
+    assert_eq!(asked.code, 1);
+    assert!(asked.stderr.contains("not ready: http://127.0.0.1:1/ready"), "{}", asked.stderr);
     alone.signal("-TERM");
     assert_eq!(alone.end(), Some(0));
     assert!(!alone.project.path("s").exists());

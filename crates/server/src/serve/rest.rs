@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -10,7 +11,8 @@ use http::{HeaderValue, header};
 use rest::Rest;
 use rest::config::Origin;
 use tokens::KeyRing;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{DRAIN, Dump, Variables, remove, serve_router, subscribe};
@@ -104,6 +106,42 @@ pub(super) async fn dump(variables: &Variables, file: Option<PathBuf>, dump: Dum
             let login = settings.connect().map_err(refused)?;
             rest::dump::catalogue(settings, &login).await.map_err(|error| Error::Internal(error.to_string()))
         }
+    }
+}
+
+/// How long the one that runs may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the admin port of the one that runs under this configuration.
+pub(super) async fn ready(variables: &Variables, file: Option<PathBuf>) -> Result<String, Error> {
+    let settings = Origin::new(variables.0.iter().cloned(), file).read().map_err(refused)?;
+    let port =
+        settings.admin_port.ok_or_else(|| Error::NotReady("admin-server-port is not set".to_owned()))?;
+    let host = match settings.admin_host.as_str() {
+        "!6" | "*6" | "::" => "::1",
+        "!4" | "*4" | "*" | "0.0.0.0" => "127.0.0.1",
+        name => name,
+    };
+    let url = if host.contains(':') {
+        format!("http://[{host}]:{port}/ready")
+    } else {
+        format!("http://{host}:{port}/ready")
+    };
+    let asked = async {
+        let mut socket = TcpStream::connect((host, port)).await?;
+        socket.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        socket.take(4096).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(Error::NotReady(format!("{url}: {error}"))),
+        Err(_) => return Err(Error::NotReady(format!("{url} does not answer"))),
+    };
+    match answer.split(' ').nth(1) {
+        Some("200") => Ok(format!("OK: {url}")),
+        status => Err(Error::NotReady(format!("{url} answers {}", status.unwrap_or("nothing")))),
     }
 }
 
