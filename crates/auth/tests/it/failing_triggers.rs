@@ -1,5 +1,8 @@
 //! Triggers of applications on `auth.users` fail; nothing may be left, and the cause must be found.
 
+use std::cell::RefCell;
+use std::io::Write;
+
 use serde_json::json;
 
 use crate::service::{Answer, Service, config};
@@ -107,4 +110,42 @@ async fn a_later_failure_takes_the_whole_sign_up_with_it() {
         r#"500 {"code":"unexpected_failure","message":"Database error granting user"}"#
     );
     assert!(is_empty(&service).await);
+}
+
+thread_local! {
+    /// What was logged on this thread, on which the whole of a test runs.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct OfThread;
+
+impl Write for OfThread {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_function_and_its_error_in_full() {
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| OfThread).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let service = service_with("insert into profiles (id) values (new.id); return new;").await;
+    assert_eq!(sign_up(&service, true).await.status, 500);
+    let text = LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap());
+    let line = text.lines().find(|line| line.contains("ERROR")).unwrap_or_else(|| panic!("{text}"));
+    for part in [
+        "Database error saving new user",
+        "request_id=request-1",
+        "sqlstate=\"42P01\"",
+        "cause=relation \"profiles\" does not exist",
+        "function=\"public.handle_new_user()\"",
+        "PL/pgSQL function public.handle_new_user() line 1 at SQL statement",
+        "write the schema in front of the name",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 }
