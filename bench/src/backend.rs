@@ -85,8 +85,14 @@ impl Backend {
 
     /// A connection of our own to the database, as `role`.
     pub(crate) async fn connect(&self, role: &str) -> Result<Connection> {
+        self.connect_to(role, "postgres").await
+    }
+
+    /// The same, to another database of the same cluster.
+    pub(crate) async fn connect_to(&self, role: &str, database: &str) -> Result<Connection> {
         let url = self.status()?["DB_URL"].as_str().context("DB_URL")?.to_owned();
-        let mut config: ConnectConfig = url.parse()?;
+        let (server, _) = url.rsplit_once('/').context("DB_URL names a database")?;
+        let mut config: ConnectConfig = format!("{server}/{database}").parse()?;
         if role == "supabase_admin" {
             // The superuser has a password of its own.
             let file = self.folder.join(".monobase/postgres/superuser.password");

@@ -21,6 +21,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Http {
     stream: TcpStream,
     buffer: Vec<u8>,
+    piece: Vec<u8>,
 }
 
 /// An answer: its status and its body.
@@ -33,7 +34,7 @@ impl Http {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(16 << 10) })
+        Ok(Self { stream, buffer: Vec::with_capacity(16 << 10), piece: Vec::new() })
     }
 
     /// Sends one request and reads its whole answer.
@@ -69,14 +70,23 @@ impl Http {
         }
         let length = head.length.context("a length")?;
         let mut left = length - (self.buffer.len() - head.end);
-        let mut piece = vec![0; 1 << 18];
+        self.piece.resize(1 << 18, 0);
         while left > 0 {
-            match self.stream.read(&mut piece).await? {
+            match self.stream.read(&mut self.piece).await? {
                 0 => bail!("the connection was closed {left} bytes before the end"),
                 count => left = left.saturating_sub(count),
             }
         }
         Ok(length)
+    }
+
+    /// Sends a head and `times` times the same piece of a body, and reads the whole answer.
+    pub(crate) async fn send_in_pieces(&mut self, head: &[u8], piece: &[u8], times: usize) -> Result<Answer> {
+        self.stream.write_all(head).await?;
+        for _ in 0..times {
+            self.stream.write_all(piece).await?;
+        }
+        self.request(&[]).await
     }
 
     /// Sends one request and reads until the head of its answer is complete.
@@ -137,6 +147,43 @@ impl Head {
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (start, value) = line.split_at_checked(name.len())?;
     start.eq_ignore_ascii_case(name).then_some(value)
+}
+
+/// Answers a second to one request over `connections` connections for `duration`; bodies are dropped while they arrive.
+pub(crate) async fn drained(
+    address: SocketAddr,
+    connections: usize,
+    duration: Duration,
+    request: Vec<u8>,
+) -> Result<f64> {
+    let began = Instant::now();
+    let until = began + duration;
+    let request = std::rc::Rc::new(request);
+    let local = tokio::task::LocalSet::new();
+    let total = local
+        .run_until(async {
+            let tasks: Vec<_> = (0..connections)
+                .map(|_| {
+                    let request = request.clone();
+                    tokio::task::spawn_local(async move {
+                        let mut http = Http::connect(address).await?;
+                        let mut done = 0_usize;
+                        while Instant::now() < until {
+                            http.swallow(&request).await?;
+                            done += 1;
+                        }
+                        Ok::<_, anyhow::Error>(done)
+                    })
+                })
+                .collect();
+            let mut total = 0;
+            for task in tasks {
+                total += task.await??;
+            }
+            Ok::<_, anyhow::Error>(total)
+        })
+        .await?;
+    Ok(total as f64 / began.elapsed().as_secs_f64())
 }
 
 /// Sends `request(n)` over `connections` connections for `duration`; every answer must be a success.

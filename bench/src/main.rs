@@ -15,6 +15,7 @@ mod realtime_changes;
 mod record;
 mod rest;
 mod startup;
+mod storage;
 mod table;
 mod transaction;
 
@@ -64,6 +65,8 @@ enum Measure {
     Transaction,
     /// Database changes: statement to socket, row level security with a thousand users, what an idle server asks
     RealtimeChanges,
+    /// Objects: downloads beside nginx, uploads beside `dd`, a bucket of a million, and the original (`STORAGE_API_DIR`)
+    Storage,
     /// Thumbnails of a large JPEG, beside libvips
     Imaging,
     /// Broadcasts to 2,000 websockets, and the memory of 10,000 idle ones
@@ -96,6 +99,7 @@ fn main() -> Result<()> {
             Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
+            Measure::Storage => storage::measure(&arguments).await,
             Measure::Imaging => images::measure(&arguments).await,
             Measure::Realtime => realtime::measure(&arguments).await,
             Measure::BareFanOut { .. } => Ok(()),
@@ -106,6 +110,7 @@ fn main() -> Result<()> {
                 memory::measure(&arguments).await?;
                 rest::measure(&arguments).await?;
                 auth::measure(&arguments).await?;
+                storage::measure(&arguments).await?;
                 rest::kinds::measure(&arguments).await?;
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;

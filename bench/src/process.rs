@@ -30,6 +30,11 @@ pub(crate) fn rss_kib(pid: u32) -> Result<u64> {
     field_kib(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
+/// The most resident memory that one process ever had, in KiB.
+pub(crate) fn peak_rss_kib(pid: u32) -> Result<u64> {
+    field_kib(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
 /// Proportional memory of a process and of all its descendants, in KiB: shared pages are counted once.
 pub(crate) fn tree_pss_kib(root: u32) -> Result<u64> {
     let mut total = 0;
