@@ -127,6 +127,22 @@ fn outside_host(environment: &Environment) -> Option<&str> {
     (host != "db" && host != "localhost" && !loopback).then_some(host)
 }
 
+/// Whether a name is heard, because it opens a listener on this machine rather than choosing where data lives.
+fn opens_a_door(name: &str, environment: &Environment) -> bool {
+    let local = |url: &str| {
+        let host = url.strip_prefix("http://").unwrap_or_default();
+        host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]")
+    };
+    match name {
+        "STORAGE_S3_LISTEN" => true,
+        "R2_PUBLIC_URL" | "R2_BUCKET" | "R2_BUCKET_NAME" => {
+            environment.get("STORAGE_PUBLIC_LISTEN").is_some()
+                || environment.get("R2_PUBLIC_URL").is_some_and(local)
+        }
+        _ => false,
+    }
+}
+
 /// One line for everything that was seen and ignored.
 fn ignored(database: bool, environment: &Environment) -> Option<Notice> {
     let is_ignored = |name: &str| {
@@ -136,7 +152,7 @@ fn ignored(database: bool, environment: &Environment) -> Option<Notice> {
         let of_store = STORE_NAMES
             .iter()
             .any(|known| if known.ends_with('_') { name.starts_with(known) } else { name == *known });
-        of_database || of_store
+        of_database || (of_store && !opens_a_door(name, environment))
     };
     let names: Vec<&str> = environment.iter().map(|(name, _)| name).filter(|name| is_ignored(name)).collect();
     let (verb, names) = match names.as_slice() {

@@ -256,6 +256,25 @@ fn in_development_the_environment_never_chooses_where_data_lives() {
 }
 
 #[test]
+fn what_opens_a_listener_here_is_not_called_ignored() {
+    let told = |variables: &[(&str, &str)]| -> Vec<String> {
+        let config = load_with(&project(&[]), &Flags::default(), variables).unwrap();
+        config.notices.into_iter().map(|notice| notice.message).collect()
+    };
+    let door = [
+        ("STORAGE_S3_LISTEN", "127.0.0.1:9000"),
+        ("R2_BUCKET_NAME", "b"),
+        ("R2_PUBLIC_URL", "http://localhost:9001"),
+    ];
+    assert_eq!(told(&door), [""; 0]);
+    let elsewhere = told(&[("R2_BUCKET_NAME", "b"), ("R2_PUBLIC_URL", "https://pub-1.r2.dev")]);
+    assert!(
+        elsewhere[0].starts_with("R2_BUCKET_NAME and R2_PUBLIC_URL are set and ignored"),
+        "{elsewhere:?}"
+    );
+}
+
+#[test]
 fn an_outside_database_needs_a_word_that_means_us() {
     let location = |files: &[(&str, &str)], variables: &[(&str, &str)], flags: &Flags| match load_with(
         &project(files),

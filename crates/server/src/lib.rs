@@ -25,6 +25,7 @@ mod postgres;
 mod reload;
 mod roles;
 mod running;
+mod seeded_buckets;
 mod serve;
 pub mod settings;
 mod signals;

@@ -225,7 +225,14 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         text => text.parse().map_err(|_| refused(format!("SERVER_HOST: {text:?} is no address")))?,
     };
-    let bound = open(running, SocketAddr::new(ip, port), storage.router(), DRAIN, "SERVER_PORT")?;
+    let limits = gateway::Limits {
+        idle_timeout: environment.keep_alive,
+        head_timeout: environment.headers_timeout,
+        ..gateway::Limits::default()
+    };
+    let listener = listen::bind(SocketAddr::new(ip, port), "the service", "SERVER_PORT")?;
+    let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
+    serve_router(running, listener, storage.router(), limits, DRAIN);
     for door in crate::settings::storage::doors(|name| variables.get(name))? {
         open(running, door.address, door.router(&storage), DRAIN, door.setting)?;
     }

@@ -24,7 +24,7 @@ use crate::reload::{self, Schedule};
 use crate::roles::DatabaseRoles;
 use crate::running::{Addresses, Running};
 use crate::signals::Signals;
-use crate::{Error, Info, format, listen, settings, third_party};
+use crate::{Error, Info, format, listen, seeded_buckets, settings, third_party};
 
 /// The services of this build that answer behind the front door.
 const BUILT: [(Service, gateway::Service); 4] = [
@@ -218,7 +218,7 @@ impl Starting {
             self.start_realtime()?;
         }
         if self.config.services.contains(&Service::Storage) {
-            self.start_storage()?;
+            self.start_storage().await?;
         }
         if self.config.services.contains(&Service::Rest) {
             self.start_rest(rest_settings, rest_pool).await?;
@@ -285,7 +285,7 @@ impl Starting {
         Ok(())
     }
 
-    fn start_storage(&mut self) -> Result<(), Error> {
+    async fn start_storage(&mut self) -> Result<(), Error> {
         let service_settings = settings::storage::settings(&self.config)?;
         let (store, adopts) = settings::storage::open(settings::storage::backend(&self.config)?)?;
         let pool = self.pool("supabase_storage_admin", settings::storage::pool(&self.config))?;
@@ -306,6 +306,10 @@ impl Starting {
                 self.close.subscribe(),
                 DRAIN,
             ));
+        }
+        let (buckets, objects) = seeded_buckets::make(storage.domain(), &self.config).await?;
+        if buckets > 0 {
+            tracing::info!(buckets, objects, "buckets of the configuration were made");
         }
         self.door.mount(gateway::Service::Storage, Mount::Running(storage.router()));
         self.services.push(Box::pin(storage.stop()));

@@ -11,7 +11,11 @@ pub const LEDGER: Ledger = Ledger {
     service: "storage",
     role: "supabase_storage_admin",
     search_path: "storage",
-    create: "create table if not exists storage.migrations (
+    // Asked first, because `if not exists` wants the right to make schemas even where it makes none.
+    create: "do $$ begin
+        if to_regnamespace('storage') is null then create schema storage; end if;
+    end $$;
+    create table if not exists storage.migrations (
         id integer primary key,
         name varchar(100) unique not null,
         hash varchar(40) not null,

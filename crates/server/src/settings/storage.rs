@@ -18,12 +18,14 @@ pub(crate) const POOL_SIZE: usize = 8;
 const UPLOAD_URL_LIFETIME: &str = "7200";
 
 /// Names of the service's own that are heard in any case: none of them says where data lives, or who may reach it.
-const HEARD: [&str; 17] = [
+const HEARD: [&str; 19] = [
+    "STORAGE_MEMORY_CACHE",
     "STORAGE_UNICODE_KEYS",
     "STORAGE_EMPTY_BUCKET_MAX",
     "UPLOAD_",
     "SIGNED_UPLOAD_URL_EXPIRATION_TIME",
     "REQUEST_ETAG_HEADERS",
+    "REQUEST_TRACE_HEADER",
     "RESPONSE_S_MAXAGE",
     "TUS_",
     "S3_ALLOW_FORWARDED_HEADER",
@@ -75,6 +77,7 @@ pub fn settings(config: &Config) -> Result<storage::Config, Error> {
     };
     let settings = Environment::settings(lookup).map_err(refused)?;
     Ok(storage::Config {
+        behind_gateway: true,
         trust_forwarded: true,
         public_url: config.file.api.external_url.clone().filter(|url| !url.is_empty()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -99,10 +102,13 @@ pub fn backend(config: &Config) -> Result<Backend, Error> {
                 reason: "STORAGE_BACKEND is s3, and STORAGE_S3_BUCKET names no bucket".to_owned(),
             }),
         },
-        _ => Ok(match lookup("STORAGE_FILE_BACKEND_PATH") {
-            Some(path) => Backend::File { path: path.into(), bucket: lookup("STORAGE_S3_BUCKET") },
-            None => files(),
-        }),
+        kind => {
+            Ok(match (lookup("STORAGE_FILE_BACKEND_PATH"), Environment::r2_store(lookup).map_err(refused)?) {
+                (Some(path), _) => Backend::File { path: path.into(), bucket: lookup("STORAGE_S3_BUCKET") },
+                (None, Some(store)) if kind.is_none() => Backend::S3(store),
+                (None, _) => files(),
+            })
+        }
     }
 }
 
@@ -207,6 +213,32 @@ mod tests {
         let lookup =
             |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         doors(lookup).unwrap().into_iter().map(|door| (door.address.to_string(), door.kind)).collect()
+    }
+
+    #[test]
+    fn the_names_of_r2_choose_a_store() {
+        let of = |pairs: &[(&str, &str)]| {
+            let lookup =
+                |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Environment::r2_store(lookup).map_err(|error| error.to_string())
+        };
+        let keys = [("R2_ACCESS_KEY_ID", "id"), ("R2_SECRET_ACCESS_KEY", "secret")];
+        let store =
+            of(&[("R2_BUCKET", "photos"), ("R2_ACCOUNT_ID", "abc"), keys[0], keys[1]]).unwrap().unwrap();
+        assert_eq!(store.endpoint.as_deref(), Some("https://abc.r2.cloudflarestorage.com"));
+        assert_eq!(
+            (store.bucket.as_str(), store.region.as_str(), store.force_path_style),
+            ("photos", "auto", true)
+        );
+        assert_eq!(store.credentials, Some(("id".to_owned(), "secret".to_owned())));
+        let at = ("R2_ENDPOINT", "http://127.0.0.1:9000");
+        let store = of(&[("R2_BUCKET_NAME", "b"), at, keys[0], keys[1]]).unwrap().unwrap();
+        assert_eq!(store.endpoint.as_deref(), Some(at.1));
+        assert_eq!(of(&[("R2_BUCKET", "b"), keys[0], keys[1]]), Ok(None));
+        assert_eq!(
+            of(&[("R2_BUCKET", "b"), at, keys[0]]),
+            Err("R2_SECRET_ACCESS_KEY: is not set".to_owned())
+        );
     }
 
     #[test]
