@@ -89,6 +89,15 @@ impl Context {
         }
     }
 
+    /// The same, named by another header than `x-request-id`.
+    #[must_use]
+    pub fn named_by(mut self, header: &str, parts: &Parts) -> Self {
+        if let Some(id) = parts.headers.get(header).and_then(|id| id.to_str().ok()) {
+            self.request_id = Some(id.into());
+        }
+        self
+    }
+
     /// A context for work that no request asked for.
     #[must_use]
     pub fn of_service(role: &str, operation: &'static str) -> Self {

@@ -86,6 +86,7 @@ async fn remove(domain: &Domain, blobs: &[BlobName]) -> Result<()> {
     if blobs.is_empty() {
         return Ok(());
     }
+    domain.forget(blobs);
     domain.store().delete(blobs).await.map_err(Error::from)?;
     ledger::strike(domain, blobs).await?;
     metrics::counter!("storage_blobs_removed_total").increment(blobs.len() as u64);

@@ -15,10 +15,8 @@ use futures_util::{StreamExt, stream};
 use md5::{Digest, Md5};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::buffers::{BLOCK, Buffers};
 use super::{Attributes, Blob, BlobName, BoxFuture, Inflow, Outflow, Piece, Store, StoreError, Written};
-
-/// How much is collected before a write, and read at a time.
-const BLOCK: usize = 256 << 10;
 
 /// Where and how blobs are kept as files.
 #[derive(Debug, Clone)]
@@ -29,6 +27,7 @@ struct Layout {
     root: PathBuf,
     upstream: Option<PathBuf>,
     fsync: bool,
+    buffers: Buffers,
 }
 
 impl LocalStore {
@@ -44,7 +43,7 @@ impl LocalStore {
     ) -> Result<Self, StoreError> {
         let root = root.into();
         make_folder(&root, fsync)?;
-        Ok(Self(Arc::new(Layout { root, upstream, fsync })))
+        Ok(Self(Arc::new(Layout { root, upstream, fsync, buffers: Buffers::default() })))
     }
 
     fn file(&self, name: &BlobName) -> Result<PathBuf, StoreError> {
@@ -65,7 +64,10 @@ fn make_folder(path: &Path, fsync: bool) -> io::Result<()> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    #[cfg(test)]
+    tests::note("folder", path);
+    Ok(())
 }
 
 /// A file being written. Dropped before its end, it is removed.
@@ -102,6 +104,8 @@ impl Sink {
     fn finish(mut self, fsync: bool) -> io::Result<Written> {
         if fsync {
             self.file.sync_data()?;
+            #[cfg(test)]
+            tests::note("file", &self.path);
             if let Some(folder) = self.path.parent() {
                 sync_folder(folder)?;
             }
@@ -187,6 +191,7 @@ impl Store for LocalStore {
     ) -> BoxFuture<'a, Result<Blob, StoreError>> {
         Box::pin(async move {
             let path = self.file(name)?;
+            let buffers = self.0.buffers.clone();
             blocking(move || {
                 let file = File::open(path)?;
                 let metadata = file.metadata()?;
@@ -202,12 +207,12 @@ impl Store for LocalStore {
                     Some(_) => return Err(StoreError::Range),
                 };
                 // A small one is read here and now: one change of threads for all of it.
-                let first = read(&file, &range)?;
+                let first = read(&buffers, &file, &range)?;
                 let rest = range.start + first.len() as u64..range.end;
                 let body: Outflow = if rest.is_empty() {
                     Box::pin(stream::once(std::future::ready(Ok(first))))
                 } else {
-                    outflow(file, first, rest)
+                    outflow(buffers, file, first, rest)
                 };
                 Ok(Blob { size, range, body })
             })
@@ -307,6 +312,18 @@ impl Store for LocalStore {
         })
     }
 
+    fn described<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Attributes> {
+        Box::pin(async move {
+            let (None, Ok(path)) = (name.version(), self.file(name)) else { return Attributes::default() };
+            let read = move || Attributes {
+                content_type: attribute(&path, "user.supabase.content-type"),
+                cache_control: attribute(&path, "user.supabase.cache-control"),
+                size: None,
+            };
+            spawn_blocking(read).await.unwrap_or_default()
+        })
+    }
+
     fn path(&self, name: &BlobName) -> Option<PathBuf> {
         self.file(name).ok()
     }
@@ -333,17 +350,24 @@ fn link(source: &Path, target: &Path, fsync: bool) -> Result<bool, StoreError> {
     }
 }
 
+/// An extended attribute of a file. None where there is none, or the file system knows of none.
+fn attribute(path: &Path, name: &str) -> Option<String> {
+    let mut value = vec![0; 4096];
+    let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
+    value.truncate(length);
+    String::from_utf8(value).ok().filter(|text| !text.is_empty())
+}
+
 /// At most one block of the range.
-fn read(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+fn read(buffers: &Buffers, file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(BLOCK);
-    let mut block = vec![0; wanted];
-    file.read_exact_at(&mut block, range.start)?;
-    Ok(Bytes::from(block))
+    buffers.fill(wanted, |buffer| file.read_exact_at(buffer, range.start))
 }
 
 /// The first block and then the rest of the file, one block read ahead.
-fn outflow(file: File, first: Bytes, rest: Range<u64>) -> Outflow {
+fn outflow(buffers: Buffers, file: File, first: Bytes, rest: Range<u64>) -> Outflow {
     struct Reading {
+        buffers: Buffers,
         file: Arc<File>,
         rest: Range<u64>,
         ready: Option<Bytes>,
@@ -352,12 +376,12 @@ fn outflow(file: File, first: Bytes, rest: Range<u64>) -> Outflow {
     impl Reading {
         fn read_ahead(&mut self) {
             if !self.rest.is_empty() {
-                let (file, rest) = (self.file.clone(), self.rest.clone());
-                self.ahead = Some(spawn_blocking(move || Ok(read(&file, &rest)?)));
+                let (buffers, file, rest) = (self.buffers.clone(), self.file.clone(), self.rest.clone());
+                self.ahead = Some(spawn_blocking(move || Ok(read(&buffers, &file, &rest)?)));
             }
         }
     }
-    let reading = Reading { file: Arc::new(file), rest, ready: Some(first), ahead: None };
+    let reading = Reading { buffers, file: Arc::new(file), rest, ready: Some(first), ahead: None };
     Box::pin(stream::unfold(reading, |mut reading| async move {
         if let Some(first) = reading.ready.take() {
             reading.read_ahead();
@@ -385,5 +409,75 @@ fn remove_empty_folders(file: &Path, root: Option<&Path>) {
             return;
         }
         folder = path.parent();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::blob::once;
+
+    /// What has been brought to the disk, in order.
+    static SYNCED: Mutex<Vec<(&str, PathBuf)>> = Mutex::new(Vec::new());
+
+    pub(super) fn note(kind: &'static str, path: &Path) {
+        SYNCED.lock().unwrap().push((kind, path.to_owned()));
+    }
+
+    fn synced(root: &Path) -> Vec<(&'static str, PathBuf)> {
+        let mut all = SYNCED.lock().unwrap();
+        let ours = |path: &Path| path.starts_with(root);
+        let taken = all.iter().filter(|(_, path)| ours(path)).cloned().collect();
+        all.retain(|(_, path)| !ours(path));
+        taken
+    }
+
+    /// After a power cut a file is there with all its bytes when its data, its name in its folder, and its folder's name
+    /// in the one above have been brought to the disk, in whatever order, before the write was reported.
+    #[tokio::test]
+    async fn a_write_is_reported_when_file_and_folders_are_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("blobs");
+        let store = LocalStore::open(&root, None, true).unwrap();
+        assert_eq!(synced(folder.path()), [("folder", folder.path().to_owned())]);
+        let (one, two) = (BlobName::fresh(), BlobName::fresh());
+        let file = |name: &BlobName| root.join(name.path());
+        let shard = |name: &BlobName| file(name).parent().unwrap().to_owned();
+        store.put(&one, &Attributes::default(), once(Bytes::from_static(b"x"))).await.unwrap();
+        let wanted = [("folder", root.clone()), ("file", file(&one)), ("folder", shard(&one))];
+        assert_eq!(synced(folder.path()), wanted);
+
+        store.copy(&one, &two, &Attributes::default()).await.unwrap();
+        let last = synced(folder.path()).pop();
+        assert_eq!(last, Some(("folder", shard(&two))), "a second name for the same bytes");
+
+        let three = BlobName::fresh();
+        let pieces = [&one, &two].map(|name| Piece { name: name.clone(), size: 1 });
+        assert_eq!(store.compose(&pieces, &three, &Attributes::default()).await.unwrap(), 2);
+        let order = synced(folder.path());
+        assert_eq!(order[order.len() - 2..], [("file", file(&three)), ("folder", shard(&three))]);
+
+        store.delete(&[one.clone()]).await.unwrap();
+        assert_eq!(synced(folder.path()), [("folder", shard(&one))]);
+    }
+
+    #[tokio::test]
+    async fn a_large_blob_comes_back_whole_and_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path().join("blobs"), None, false).unwrap();
+        let name = BlobName::fresh();
+        let content: Vec<u8> = (0..3 * BLOCK + 77).map(|at| (at % 251) as u8).collect();
+        store.put(&name, &Attributes::default(), once(content.clone().into())).await.unwrap();
+        for range in [None, Some(0..10), Some(BLOCK as u64 - 3..2 * BLOCK as u64 + 9)] {
+            let blob = store.get(&name, range.clone()).await.unwrap();
+            let chunks: Vec<Bytes> = blob.body.map(Result::unwrap).collect().await;
+            let (from, to) =
+                range.map_or((0, content.len()), |range| (range.start as usize, range.end as usize));
+            assert_eq!(chunks.concat(), content[from..to]);
+        }
     }
 }

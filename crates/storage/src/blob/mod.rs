@@ -3,6 +3,7 @@
 //! A blob is immutable: it is written once under a name that nobody else uses, read, copied, and deleted. Key, type,
 //! checksums and visibility are the row's matter. Stable: the doors and other stores build on this module.
 
+mod buffers;
 pub mod local;
 mod name;
 pub mod s3;
@@ -169,6 +170,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// What a store of the original's says of a blob, for rows that do not say it.
+    fn described<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Attributes> {
+        let _ = name;
+        Box::pin(std::future::ready(Attributes::default()))
+    }
 
     /// The file in which a blob lies, for stores that have files.
     fn path(&self, name: &BlobName) -> Option<std::path::PathBuf> {

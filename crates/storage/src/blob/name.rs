@@ -30,13 +30,20 @@ impl BlobName {
         fits.then(|| Self(Repr::Version(version.into())))
     }
 
-    /// Where the original keeps an object: `<tenant>/<bucket>/<key>/<version>`, below the volume's bucket folder. A row
-    /// without version has its file right at the key. `None` when a segment would lead elsewhere.
+    /// Where the original keeps an object: `<tenant>/<bucket>/<key>/<version>`, below the volume's bucket folder; with
+    /// `-$v-` before the version where it was set up so (`separated`). A row without version has its file right at the
+    /// key. `None` when a segment would lead elsewhere.
     #[must_use]
-    pub fn upstream(tenant: &str, bucket: &str, key: &str, version: Option<&str>) -> Option<Self> {
+    pub fn upstream(
+        tenant: &str,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+        separated: bool,
+    ) -> Option<Self> {
         let mut path = format!("{tenant}/{bucket}/{key}");
         if let Some(version) = version {
-            path.push('/');
+            path.push_str(if separated { "-$v-" } else { "/" });
             path.push_str(version);
         }
         let safe = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['\0', '\\']);
@@ -101,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_originals_paths_lead_nowhere_else() {
-        let path = |key, version| BlobName::upstream("stub", "b", key, version).map(|name| name.path());
+        let path =
+            |key, version| BlobName::upstream("stub", "b", key, version, false).map(|name| name.path());
         assert_eq!(path("a/b.txt", Some("v")).as_deref(), Some("stub/b/a/b.txt/v"));
         assert_eq!(path("a", None).as_deref(), Some("stub/b/a"));
         for bad in ["../x", "a/../../x", "a//b", "./a", "/a", "a/", "a\0b", "a\\..\\b"] {

@@ -24,6 +24,10 @@ pub struct Environment {
     pub listen: (String, u16),
     /// The port of the administrative router (`SERVER_ADMIN_PORT`).
     pub admin_port: u16,
+    /// How long a connection without a request is kept (`SERVER_KEEP_ALIVE_TIMEOUT`).
+    pub keep_alive: Duration,
+    /// How long a request's head may take to arrive (`SERVER_HEADERS_TIMEOUT`).
+    pub headers_timeout: Duration,
     /// `DATABASE_URL`, or the pooler's `DATABASE_POOL_URL`.
     pub database_url: String,
     /// A transaction pooler to work through (`DATABASE_POOL_URL`).
@@ -124,6 +128,10 @@ impl Environment {
     /// Reads the names through `lookup`. Those that the original requires are required.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let names = Names(lookup);
+        if names.on(&["MULTI_TENANT", "IS_MULTITENANT"]) {
+            let reason = "one process serves one project".to_owned();
+            return Err(ConfigError { name: "MULTI_TENANT", reason });
+        }
         let bucket = names.text(&["STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"]);
         let backend = match names.required(&["STORAGE_BACKEND"])?.as_str() {
             "file" => Backend::File {
@@ -144,6 +152,8 @@ impl Environment {
                 names.number(&["SERVER_PORT", "PORT"], 5000)?,
             ),
             admin_port: names.number(&["SERVER_ADMIN_PORT", "ADMIN_PORT"], 5001)?,
+            keep_alive: Duration::from_secs(names.number(&["SERVER_KEEP_ALIVE_TIMEOUT"], 61)?),
+            headers_timeout: Duration::from_secs(names.number(&["SERVER_HEADERS_TIMEOUT"], 65)?),
             database_url: names.required(&["DATABASE_URL"])?,
             pool_url: names.text(&["DATABASE_POOL_URL"]),
             pool_size: names.number(&["DATABASE_MAX_CONNECTIONS"], 20_usize)?.max(1),
@@ -165,6 +175,27 @@ impl Environment {
         let names = Names(lookup);
         let bucket = names.text(&["STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"]);
         bucket.map(|bucket| names.s3_backend(Some(bucket))).transpose()
+    }
+
+    /// Reads the store that R2's usual names describe: `R2_BUCKET` (or `R2_BUCKET_NAME`), `R2_ACCOUNT_ID` (or
+    /// `R2_ENDPOINT`), `R2_ACCESS_KEY_ID`, `R2_SECRET_ACCESS_KEY`. None without a bucket and an address.
+    pub fn r2_store(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<S3Backend>, ConfigError> {
+        let names = Names(lookup);
+        let account = names.text(&["R2_ACCOUNT_ID"]);
+        let of_account = || account.map(|account| format!("https://{account}.r2.cloudflarestorage.com"));
+        let endpoint = names.text(&["R2_ENDPOINT", "R2_ENDPOINT_URL"]).or_else(of_account);
+        let Some((bucket, endpoint)) = names.text(&["R2_BUCKET", "R2_BUCKET_NAME"]).zip(endpoint) else {
+            return Ok(None);
+        };
+        let key = (names.required(&["R2_ACCESS_KEY_ID"])?, names.required(&["R2_SECRET_ACCESS_KEY"])?);
+        Ok(Some(S3Backend {
+            endpoint: Some(endpoint),
+            force_path_style: true,
+            region: "auto".into(),
+            credentials: Some(key),
+            session_token: names.text(&["R2_SESSION_TOKEN"]),
+            ..names.s3_backend(Some(bucket))?
+        }))
     }
 }
 
@@ -191,7 +222,7 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
             search_path.push_str(", ");
             search_path.push_str(&database::ident::quote_ident(&schema));
         }
-        let region = self.text(&["STORAGE_S3_REGION", "REGION"]).unwrap_or_else(|| default.region.clone());
+        let region = self.text(&["STORAGE_S3_REGION", "REGION"]).unwrap_or_else(|| default.s3.region.clone());
         let seconds =
             |names, default: Duration| self.number(names, default.as_secs()).map(Duration::from_secs);
         Ok(Config {
@@ -219,19 +250,25 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
                 list => list.iter().map(|name| name.to_ascii_lowercase()).collect(),
             },
             s_maxage: self.number(&["RESPONSE_S_MAXAGE"], default.s_maxage)?,
+            request_id_header: self
+                .text(&["REQUEST_TRACE_HEADER", "REQUEST_ID_HEADER"])
+                .map_or(default.request_id_header, |name| name.to_ascii_lowercase()),
             public_url: None,
+            behind_gateway: false,
             trust_forwarded: self.on(&["REQUEST_ALLOW_X_FORWARDED_PATH"]),
             tus: super::Tus {
                 url_path: self.text(&["TUS_URL_PATH"]).unwrap_or(default.tus.url_path),
                 expiry: Duration::from_millis(self.number(&["TUS_URL_EXPIRY_MS"], 3_600_000)?),
                 part_size_mib: self.number(&["TUS_PART_SIZE"], default.tus.part_size_mib)?,
                 max_concurrent: self.number(&["TUS_MAX_CONCURRENT_UPLOADS"], default.tus.max_concurrent)?,
+                version_separator: self.on(&["TUS_USE_FILE_VERSION_SEPARATOR"]),
             },
             s3: super::S3 {
                 enabled: self.on_by_default(&["S3_PROTOCOL_ENABLED"]),
                 prefix: self.text(&["S3_PROTOCOL_PREFIX"]).unwrap_or_default(),
                 allow_forwarded: self.on(&["S3_ALLOW_FORWARDED_HEADER"]),
-                enforce_region: self.on(&["S3_PROTOCOL_ENFORCE_REGION"]).then_some(region),
+                enforce_region: self.on(&["S3_PROTOCOL_ENFORCE_REGION"]).then(|| region.clone()),
+                region,
                 access_key: self
                     .text(&["S3_PROTOCOL_ACCESS_KEY_ID"])
                     .zip(self.text(&["S3_PROTOCOL_ACCESS_KEY_SECRET"])),
@@ -268,6 +305,7 @@ impl<F: Fn(&str) -> Option<String>> Names<F> {
             reserved_suffix: self
                 .text(&["ICEBERG_BUCKET_DETECTION_SUFFIX"])
                 .unwrap_or(default.reserved_suffix),
+            memory_cache: self.number(&["STORAGE_MEMORY_CACHE"], default.memory_cache)?,
             sweeper: default.sweeper,
         })
     }

@@ -38,6 +38,11 @@ pub struct Config {
     pub etag_headers: Vec<String>,
     /// `s-maxage` of answers to conditional requests, in seconds; 0 for none (`RESPONSE_S_MAXAGE`).
     pub s_maxage: u64,
+    /// The header that names a request in events (`REQUEST_TRACE_HEADER`), in lower case.
+    pub request_id_header: String,
+    /// Whether a request without `Authorization` counts as one with an empty token, as the original's gateway makes it,
+    /// rather than as one that breaks the form: true behind our own front door.
+    pub behind_gateway: bool,
     /// Whether the gateway's forwarding headers are believed for the public address: true behind our own front door.
     pub trust_forwarded: bool,
     /// The public address of what lies before [`Tus::url_path`], when it is known; else requests tell.
@@ -56,6 +61,8 @@ pub struct Config {
     pub admin_keys: Vec<String>,
     /// The suffix that names of ordinary buckets must not have (`ICEBERG_BUCKET_DETECTION_SUFFIX`).
     pub reserved_suffix: String,
+    /// How much of small objects is kept in memory, in bytes; 0 for nothing (`STORAGE_MEMORY_CACHE`).
+    pub memory_cache: usize,
     /// The sweeper.
     pub sweeper: Sweeper,
 }
@@ -69,8 +76,10 @@ pub struct Tus {
     pub expiry: Duration,
     /// The size of a part in the store, in MiB (`TUS_PART_SIZE`).
     pub part_size_mib: u64,
-    /// How many uploads may be under way at a time (`TUS_MAX_CONCURRENT_UPLOADS`).
+    /// How many requests may bring parts at a time; more wait (`TUS_MAX_CONCURRENT_UPLOADS`).
     pub max_concurrent: usize,
+    /// Whether files of the original have `-$v-` before their version (`TUS_USE_FILE_VERSION_SEPARATOR`).
+    pub version_separator: bool,
 }
 
 /// The S3 door.
@@ -82,6 +91,8 @@ pub struct S3 {
     pub prefix: String,
     /// Whether the header `Forwarded` names the signed host (`S3_ALLOW_FORWARDED_HEADER`).
     pub allow_forwarded: bool,
+    /// The region that buckets are said to be in (`STORAGE_S3_REGION`).
+    pub region: String,
     /// The only region that is accepted, when set (`S3_PROTOCOL_ENFORCE_REGION` with the region).
     pub enforce_region: Option<String>,
     /// The key pair that acts as the service role.
@@ -156,6 +167,8 @@ impl Default for Config {
             empty_bucket_max: 200_000,
             etag_headers: vec!["if-none-match".into()],
             s_maxage: 0,
+            request_id_header: "x-request-id".into(),
+            behind_gateway: false,
             trust_forwarded: false,
             public_url: None,
             tus: Tus {
@@ -163,11 +176,13 @@ impl Default for Config {
                 expiry: Duration::from_secs(3600),
                 part_size_mib: 50,
                 max_concurrent: 500,
+                version_separator: false,
             },
             s3: S3 {
                 enabled: true,
                 prefix: String::new(),
                 allow_forwarded: false,
+                region: "us-east-1".into(),
                 enforce_region: None,
                 access_key: None,
                 host_header: None,
@@ -186,6 +201,7 @@ impl Default for Config {
             cdn: Cdn::default(),
             admin_keys: Vec::new(),
             reserved_suffix: "--table-s3".into(),
+            memory_cache: 16 << 20,
             sweeper: Sweeper { interval: Duration::from_secs(3600), grace: Duration::from_secs(24 * 3600) },
         }
     }

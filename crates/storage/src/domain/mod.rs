@@ -10,11 +10,13 @@ mod delete;
 mod events;
 mod key;
 mod list;
+mod lookups;
 mod mime;
 mod object;
 mod parts;
 mod read;
 mod sign;
+mod small;
 mod upload;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub use list::{
     Cursor, Entry, ListPage, ListedV1, Order, Page, SearchRequest, SortColumn, V2Page, V2Request,
 };
 pub(crate) use list::{folded, successor};
+pub(crate) use lookups::{Found, Question};
 pub use mime::{MimeRule, content_type_fits};
 pub(crate) use object::etag_of;
 pub use object::{Object, ObjectRow, Times};
@@ -61,6 +64,8 @@ struct Inner {
     doomed: mpsc::Sender<Doomed>,
     events: Events,
     renderer: Option<Renderer>,
+    lookups: lookups::Lookups,
+    small: small::SmallBlobs,
 }
 
 impl Domain {
@@ -75,7 +80,20 @@ impl Domain {
     ) -> Self {
         let signer = UrlSigner::new(keys.clone(), config.url_signing_key.as_deref());
         let renderer = config.images.enabled.then(|| Renderer::open(&config.images));
-        Self(Arc::new(Inner { config, pool, store, adopts, signer, keys, doomed, events, renderer }))
+        let small = small::SmallBlobs::new(config.memory_cache);
+        Self(Arc::new(Inner {
+            config,
+            pool,
+            store,
+            adopts,
+            signer,
+            keys,
+            doomed,
+            events,
+            renderer,
+            lookups: lookups::Lookups::default(),
+            small,
+        }))
     }
 
     /// What makes pictures on the way out, if that is wanted.
@@ -131,7 +149,9 @@ impl Domain {
     /// Where an object's bytes may lie: under its version, or where the original program put them.
     pub(crate) fn blobs_of(&self, bucket: &str, key: &str, version: Option<&str>) -> Vec<BlobName> {
         let ours = version.and_then(BlobName::of_version);
-        let theirs = || BlobName::upstream(&self.0.config.tenant, bucket, key, version);
+        let config = &self.0.config;
+        let theirs =
+            || BlobName::upstream(&config.tenant, bucket, key, version, config.tus.version_separator);
         ours.into_iter().chain(self.0.adopts.then(theirs).flatten()).collect()
     }
 

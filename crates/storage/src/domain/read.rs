@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
 use super::{Bucket, Domain, Object, ObjectKey};
 use crate::blob::{Blob, StoreError};
 use crate::sql;
@@ -24,14 +27,32 @@ impl Domain {
 
     /// An object that the caller may see.
     pub async fn find(&self, context: &Context, bucket: &str, key: &ObjectKey) -> Result<Object> {
-        sql::objects::find(self, context, bucket, key.as_str()).await?.ok_or_else(Error::no_such_key)
+        let found = sql::objects::find(self, context, bucket, key.as_str()).await?;
+        Ok(self.described(found.ok_or_else(Error::no_such_key)?).await)
+    }
+
+    /// The same object, with what its row does not say and a file of the original's does.
+    async fn described(&self, mut object: Object) -> Object {
+        if !self.0.adopts || object.metadata_text("mimetype").is_some() {
+            return object;
+        }
+        for blob in self.blobs_of(&object.row.bucket_id, &object.row.name, object.row.version.as_deref()) {
+            let told = self.store().described(&blob).await;
+            let members = object.row.metadata.get_or_insert_default();
+            for (name, value) in [("mimetype", told.content_type), ("cacheControl", told.cache_control)] {
+                if let Some(value) = value {
+                    members.entry(name).or_insert(value.into());
+                }
+            }
+        }
+        object
     }
 
     /// An object of a public bucket. A private bucket looks like none.
     pub async fn find_public(&self, bucket: &str, key: &ObjectKey) -> Result<Object> {
-        match sql::objects::find_public(self, bucket, key.as_str()).await? {
+        match self.0.lookups.find(self, bucket, key.as_str()).await? {
             None => Err(Error::no_such_bucket()),
-            Some(found) => found.ok_or_else(Error::no_such_key),
+            Some(found) => Ok(self.described(found.ok_or_else(Error::no_such_key)?).await),
         }
     }
 
@@ -64,8 +85,21 @@ impl Domain {
 
     async fn open_version(&self, object: &Object, range: Option<Range<u64>>) -> Result<Blob, StoreError> {
         for blob in self.blobs_of(&object.row.bucket_id, &object.row.name, object.row.version.as_deref()) {
+            if let Some(known) = self.0.small.get(&blob) {
+                return remembered(known, range);
+            }
             match self.store().get(&blob, range.clone()).await {
                 Err(StoreError::NotFound) => {}
+                Ok(opened) if range.is_none() && self.0.small.takes(&blob, opened.size) => {
+                    let mut bytes = BytesMut::with_capacity(usize::try_from(opened.size).unwrap_or(0));
+                    let mut body = opened.body;
+                    while let Some(chunk) = body.next().await {
+                        bytes.extend_from_slice(&chunk?);
+                    }
+                    let bytes = bytes.freeze();
+                    self.0.small.put(&blob, &bytes);
+                    return remembered(bytes, None);
+                }
                 other => return other,
             }
         }
@@ -94,7 +128,25 @@ impl Domain {
     }
 }
 
+/// A blob that is in memory.
+fn remembered(bytes: Bytes, range: Option<Range<u64>>) -> Result<Blob, StoreError> {
+    let size = bytes.len() as u64;
+    let range = match range {
+        None => 0..size,
+        Some(range) if range.start < size && range.start < range.end => range.start..range.end.min(size),
+        Some(_) => return Err(StoreError::Range),
+    };
+    // Within the bytes, whose length fits.
+    let part = bytes.slice(range.start as usize..range.end as usize);
+    Ok(Blob { size, range, body: Box::pin(futures_util::stream::once(std::future::ready(Ok(part)))) })
+}
+
 impl Domain {
+    /// Blobs that were removed are not remembered, either.
+    pub(crate) fn forget(&self, blobs: &[crate::blob::BlobName]) {
+        self.0.small.forget(blobs);
+    }
+
     /// Those of the keys that the caller may see.
     pub async fn visible_keys(
         &self,

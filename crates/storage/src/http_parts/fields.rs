@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ const MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Fields(Map<String, Value>);
 
-/// Reads a body as JSON; none when there is no body at all.
+/// Reads a body as JSON; none when there is no body at all. A body of another type counts as the text that it is.
 pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Option<Value>> {
     let bytes = match Limited::new(body, MAX).collect().await {
         Ok(collected) => collected.to_bytes(),
@@ -24,17 +24,20 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Option<Value
         }
         Err(error) => return Err(Error::invalid_request(error.to_string())),
     };
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_ascii_lowercase);
+    let is_json = kind.as_ref().map(|kind| kind.starts_with("application/json") || kind.contains("+json"));
     if bytes.is_empty() {
-        let json = headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-        return if json {
+        // A request that speaks of no body at all has none, whatever its type would be.
+        let announced = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+        return if announced && is_json == Some(true) {
             let message = "Body cannot be empty when content-type is set to 'application/json'";
             Err(Error::new(Code::Framework, message))
         } else {
             Ok(None)
         };
+    }
+    if is_json == Some(false) {
+        return Ok(Some(Value::String(String::from_utf8_lossy(&bytes).into_owned())));
     }
     serde_json::from_slice(&bytes)
         .map(Some)

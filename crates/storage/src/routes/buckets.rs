@@ -119,6 +119,10 @@ fn size_limit(fields: &Fields) -> Result<Option<Option<u64>>> {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),
         Some(Value::String(text)) => Ok(Some(Some(SizeLimit::parse(text)?.0))),
+        // In the words for sizes as texts.
+        Some(Value::Number(number)) if number.as_f64().is_some_and(|number| number < 0.0) => {
+            Ok(Some(Some(SizeLimit::parse(&number.to_string())?.0)))
+        }
         Some(value) => Ok(Some(Some(fields::integer(value, "body/file_size_limit", 0)?))),
     }
 }

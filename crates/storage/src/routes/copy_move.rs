@@ -42,7 +42,7 @@ pub(super) async fn copy(call: &Call, body: Body) -> Result<Response> {
         kind: UploadKind::Standard,
     };
     let copied = call.domain.copy(&context, request).await?;
-    let mut body = json!(copied.object.row);
+    let mut body = super::shown(&copied.object.row);
     body["Id"] = copied.stored.id.into();
     body["Key"] = format!("{to_bucket}/{destination}").into();
     Ok(ok(body))

@@ -19,5 +19,6 @@ pub(super) async fn many(call: &Call, bucket: &str, body: Body) -> Result<Respon
     let context = call.context("storage.object.delete_many")?;
     let fields = Fields::read(&call.parts.headers, body).await?;
     let keys = fields.required_texts("prefixes", 1)?;
-    Ok(ok(json!(call.domain.delete_many(&context, bucket, &keys).await?)))
+    let deleted = call.domain.delete_many(&context, bucket, &keys).await?;
+    Ok(ok(deleted.iter().map(super::shown).collect()))
 }

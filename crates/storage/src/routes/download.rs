@@ -60,13 +60,13 @@ pub(super) async fn signed(call: &Call, bucket: &str, raw_key: &str) -> Result<R
 
 pub(super) async fn info_public(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let key = call.key(raw_key)?;
-    Ok(info(&call.domain.find_public(bucket, &key).await?))
+    Ok(info(call, &call.domain.find_public(bucket, &key).await?))
 }
 
 pub(super) async fn info_authenticated(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let context = call.context("object.get_authenticated_info")?;
     let key = call.key(raw_key)?;
-    Ok(info(&visible(&call.domain, &context, bucket, &key).await?))
+    Ok(info(call, &visible(&call.domain, &context, bucket, &key).await?))
 }
 
 pub(super) async fn info_either(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
@@ -78,7 +78,7 @@ pub(super) async fn info_either(call: &Call, bucket: &str, raw_key: &str) -> Res
         }
         None => call.domain.find_public(bucket, &key).await?,
     };
-    Ok(info(&object))
+    Ok(info(call, &object))
 }
 
 /// Policies tell a look at the headers from a download by these names.
@@ -103,10 +103,10 @@ pub(super) async fn visible(
 }
 
 /// What is known of an object.
-fn info(object: &Object) -> Response {
+fn info(call: &Call, object: &Object) -> Response {
     let row = &object.row;
     let metadata = |name: &str| row.metadata.as_ref().and_then(|metadata| metadata.get(name)).cloned();
-    axum::Json(json!({
+    let mut response = super::ok(json!({
         "id": row.id,
         "name": row.name,
         "version": row.version,
@@ -118,8 +118,16 @@ fn info(object: &Object) -> Response {
         "metadata": row.user_metadata,
         "last_modified": row.updated_at,
         "created_at": row.created_at,
-    }))
-    .into_response()
+    }));
+    let headers = response.headers_mut();
+    put(headers, CACHE_CONTROL, &cache_control(call, object, false));
+    if let Some(etag) = object.etag() {
+        put(headers, ETAG, etag);
+    }
+    if let Some(modified) = object.last_modified() {
+        put(headers, LAST_MODIFIED, &http_date(modified));
+    }
+    response
 }
 
 /// Answers with an object: its bytes, a part of them, or only what is said of them. `expires` is the end of a signed URL,
@@ -178,7 +186,6 @@ pub(crate) async fn serve(call: &Call, object: Object, expires: Option<u64>) -> 
 fn not_modified(call: &Call, object: &Object, expires: Option<u64>, head: bool) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     describe(response.headers_mut(), call, object, expires, head);
-    response.headers_mut().remove(CONTENT_TYPE);
     response
 }
 

@@ -105,7 +105,7 @@ fn sorting(fields: &Fields, columns: &[&str]) -> Result<(SortColumn, Order)> {
     let refused =
         |at: &str| Error::validation(format!("body/sortBy/{at} must be equal to one of the allowed values"));
     let column = match sorting.text("column")? {
-        None => SortColumn::Name,
+        None => return Err(Error::validation("body/sortBy must have required property 'column'")),
         Some(name) if name.is_empty() => SortColumn::Name,
         Some(name) => {
             let known = columns.contains(&name.as_str()).then(|| SortColumn::parse(&name)).flatten();

@@ -21,12 +21,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::context::{Caller, Context};
-use crate::domain::{Domain, ObjectKey};
+use crate::domain::{Domain, ObjectKey, ObjectRow};
 use crate::error::{Error, Result};
 use crate::http_parts::{self, auth, query::Query};
 use crate::{s3, tus};
@@ -45,7 +46,8 @@ impl Call {
     }
 
     pub(crate) fn context_of(&self, caller: Caller, operation: &'static str) -> Context {
-        Context::new(caller, operation, &self.parts)
+        let header = &self.domain.config().request_id_header;
+        Context::new(caller, operation, &self.parts).named_by(header, &self.parts)
     }
 
     /// A context for what needs a signature instead of a token.
@@ -68,7 +70,8 @@ fn decoded(raw: &str) -> Result<String> {
 }
 
 pub(crate) fn router(domain: Domain) -> Router {
-    Router::new().fallback(answer).with_state((domain, Arc::default()))
+    let locks = Arc::new(tus::Locks::new(domain.config().tus.max_concurrent));
+    Router::new().fallback(answer).with_state((domain, locks))
 }
 
 async fn answer(
@@ -216,10 +219,23 @@ fn not_found(call: &Call) -> Response {
     let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let message = format!("Route {}:{path} not found", call.parts.method);
     let body = json!({ "message": message, "error": "Not Found", "statusCode": 404 });
-    (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+    let mut response = ok(body);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+/// A row as clients get it: an owner that nobody is is an empty text, as the original's schema of answers makes it.
+fn shown(row: &ObjectRow) -> Value {
+    let mut row = json!(row);
+    for name in ["owner", "owner_id"] {
+        if row[name].is_null() {
+            row[name] = "".into();
+        }
+    }
+    row
 }
 
 /// A JSON answer.
 fn ok(body: Value) -> Response {
-    axum::Json(body).into_response()
+    ([(CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
 }

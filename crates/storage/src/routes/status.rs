@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -36,6 +36,9 @@ async fn health(call: &Call) -> Result<Response> {
 
 /// Tells the cache before the service to forget an object.
 async fn purge(call: &Call, path: &str) -> Result<Response> {
+    if !call.parts.headers.contains_key(AUTHORIZATION) {
+        return Err(Error::validation("headers must have required property 'authorization'"));
+    }
     let caller = auth::service_role(&call.domain, &call.parts)?;
     let context = call.context_of(caller, "storage.object.purge_cache");
     let (bucket, key) = super::split(path)?;

@@ -103,7 +103,7 @@ pub(super) async fn create(call: &Call, content: Body) -> S3Result<Response> {
 pub(super) async fn head(call: &Call) -> S3Result<Response> {
     call.domain.get_bucket(&call.context, call.bucket()).await?;
     let mut response = empty(StatusCode::OK);
-    set(&mut response, "x-amz-bucket-region", &call.domain.config().region);
+    set(&mut response, "x-amz-bucket-region", &call.domain.config().s3.region);
     Ok(response)
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn delete(call: &Call) -> S3Result<Response> {
 pub(super) async fn location(call: &Call) -> S3Result<Response> {
     call.domain.get_bucket(&call.context, call.bucket()).await?;
     let mut document = Document::new("LocationConstraint");
-    let region = &call.domain.config().region;
+    let region = &call.domain.config().s3.region;
     if !matches!(region.as_str(), "us-east-1" | "not-specified") {
         document.root_text(region);
     }

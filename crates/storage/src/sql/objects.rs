@@ -1,18 +1,27 @@
 //! `storage.objects`.
 
 use database::{Isolation, Param, RequestContext, Statement};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{OWN_ROLE, Probe, object, object_columns, object_row, text};
 use crate::Context;
-use crate::domain::{Condition, Domain, Mode, NewObject, Object, ObjectRow};
+use crate::domain::{Condition, Domain, Found, Mode, NewObject, Object, ObjectRow, Question};
 use crate::error::{Code, Error, Result};
 
 const FIND: &str =
     concat!("select ", object_columns!(), " from storage.objects o where o.bucket_id = $1 and o.name = $2");
 
+/// Several at a time. Lateral, so that it stays one look into the index each.
 const FIND_PUBLIC: &str = concat!(
-    "select ",
+    "select w.n, ",
+    object_columns!(),
+    " from jsonb_to_recordset($1::jsonb) as w(n int, b text, k text) ",
+    "join storage.buckets b on b.id = w.b and b.public ",
+    "left join lateral (select * from storage.objects o where o.bucket_id = b.id and o.name = w.k limit 1) o on true"
+);
+
+const FIND_ONE_PUBLIC: &str = concat!(
+    "select 0, ",
     object_columns!(),
     " from storage.buckets b left join storage.objects o on o.bucket_id = b.id and o.name = $2 ",
     "where b.id = $1 and b.public"
@@ -66,15 +75,35 @@ pub(crate) async fn find(
     Ok(results.first().and_then(|result| result.rows.first()).map(|row| object(row, 0)))
 }
 
-/// None without such a public bucket, some none without such an object.
-pub(crate) async fn find_public(domain: &Domain, bucket: &str, key: &str) -> Result<Option<Option<Object>>> {
-    if unstorable(&[bucket, key]) {
-        return Ok(None);
+/// The answers, in the order of the questions.
+pub(crate) async fn find_public(domain: &Domain, questions: &[Question]) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    found.resize_with(questions.len(), || None);
+    let asked = |(_, question): &(usize, &Question)| !unstorable(&[&question.bucket, &question.key]);
+    let results = if let [question] = questions {
+        if unstorable(&[&question.bucket, &question.key]) {
+            return Ok(found);
+        }
+        let params = [Param::Text(&question.bucket), Param::Text(&question.key)];
+        domain.pool().request(&superuser(domain), &[Statement::new(FIND_ONE_PUBLIC, &params)]).await?
+    } else {
+        let wanted: Vec<Value> = questions
+            .iter()
+            .enumerate()
+            .filter(asked)
+            .map(|(number, question)| json!({ "n": number, "b": question.bucket, "k": question.key }))
+            .collect();
+        let wanted = Value::Array(wanted).to_string();
+        let params = [Param::Text(&wanted)];
+        domain.pool().request(&superuser(domain), &[Statement::new(FIND_PUBLIC, &params)]).await?
+    };
+    for row in results.first().into_iter().flat_map(|result| &result.rows) {
+        let number = row.text(0).and_then(|number| number.parse::<usize>().ok());
+        if let Some(slot) = number.and_then(|number| found.get_mut(number)) {
+            *slot = Some(row.get(1).is_some().then(|| object(row, 1)));
+        }
     }
-    let params = [Param::Text(bucket), Param::Text(key)];
-    let results = domain.pool().request(&superuser(domain), &[Statement::new(FIND_PUBLIC, &params)]).await?;
-    let row = results.first().and_then(|result| result.rows.first());
-    Ok(row.map(|row| row.get(0).is_some().then(|| object(row, 0))))
+    Ok(found)
 }
 
 /// Those of the keys that the caller may see.

@@ -72,16 +72,21 @@ impl IntoResponse for TusError {
     }
 }
 
-/// Adds the protocol's headers and those for browsers.
-pub(super) fn complete(response: &mut Response, origin: Option<HeaderValue>, max: u64) {
+/// Adds the protocol's headers and those for browsers. `max` is the largest upload, for a client that asks what there is.
+pub(super) fn complete(response: &mut Response, origin: Option<HeaderValue>, max: Option<u64>) {
+    let refused = response.status() == StatusCode::PRECONDITION_FAILED;
     let headers = response.headers_mut();
     let put = |headers: &mut HeaderMap, name: &'static str, value: &'static str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     };
     put(headers, "tus-resumable", "1.0.0");
-    put(headers, "tus-version", "1.0.0");
-    put(headers, "tus-extension", EXTENSIONS);
-    headers.insert("tus-max-size", HeaderValue::from(max));
+    if refused || max.is_some() {
+        put(headers, "tus-version", "1.0.0");
+    }
+    if let Some(max) = max {
+        put(headers, "tus-extension", EXTENSIONS);
+        headers.insert("tus-max-size", HeaderValue::from(max));
+    }
     put(headers, "access-control-allow-methods", METHODS);
     put(headers, "access-control-allow-headers", ALLOWED);
     put(headers, "access-control-expose-headers", EXPOSED);

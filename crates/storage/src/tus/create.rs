@@ -10,8 +10,8 @@ use super::answer::TusError;
 use super::metadata::Metadata;
 use super::store::{self, Upload};
 use super::{Call, finish, resume};
+use crate::Error;
 use crate::domain::Mode;
-use crate::{Code, Error};
 
 pub(super) async fn create(call: &mut Call, body: Body) -> Result<Response, TusError> {
     let defers = call.header("upload-defer-length") == Some("1");
@@ -23,11 +23,9 @@ pub(super) async fn create(call: &mut Call, body: Body) -> Result<Response, TusE
     let header = header.ok_or_else(|| TusError::text(400, "Metadata header is required"))?.to_owned();
     let metadata =
         Metadata::parse(header.as_bytes()).ok_or_else(|| TusError::text(400, "Invalid upload-metadata\n"))?;
-    let required = |name: &str| {
-        let value = metadata.get(name).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::new(Code::MissingParameter, format!("Missing Required Parameter {name}")))
-    };
-    let (bucket, name) = (required("bucketName")?.to_owned(), required("objectName")?.to_owned());
+    let given = |name: &str| metadata.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let bucket = given("bucketName").ok_or_else(Error::invalid_bucket_name)?;
+    let name = given("objectName").ok_or_else(|| Error::invalid_key(""))?;
     call.accept_grant(&bucket, &name)?;
     let key = call.domain.key(&name)?;
     let found = call.domain.find_bucket(&bucket).await?;

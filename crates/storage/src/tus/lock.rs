@@ -16,8 +16,12 @@ use super::answer::TusError;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The uploads that requests are working on.
-#[derive(Debug, Default)]
-pub(crate) struct Locks(Mutex<HashMap<String, Arc<Entry>>>);
+#[derive(Debug)]
+pub(crate) struct Locks {
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
+    /// How many requests may bring parts at a time.
+    lanes: tokio::sync::Semaphore,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -37,8 +41,19 @@ pub(super) struct Held {
 }
 
 impl Locks {
+    /// For at most `lanes` requests that bring parts at a time.
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self { entries: Mutex::default(), lanes: tokio::sync::Semaphore::new(lanes.max(1)) }
+    }
+
+    /// Waits for room to take a body in.
+    pub(super) async fn lane(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        // It is never closed.
+        self.lanes.acquire().await.ok()
+    }
+
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for an upload's lock, asking its holder to stop.
@@ -86,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_holder_is_told_and_the_newest_gets_it() {
-        let locks = Arc::new(Locks::default());
+        let locks = Arc::new(Locks::new(1));
         let first = locks.acquire("u").await.unwrap();
         let mut newer = first.newer();
         assert!(!newer.has_changed().unwrap());
@@ -102,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn patience_ends() {
-        let locks = Arc::new(Locks::default());
+        let locks = Arc::new(Locks::new(1));
         let _held = locks.acquire("u").await.unwrap();
         assert!(matches!(locks.acquire("u").await, Err(TusError::Text { status: 503, .. })));
         assert!(locks.acquire("other").await.is_ok());

@@ -92,9 +92,10 @@ pub(crate) async fn serve(
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(http::header::ORIGIN).cloned();
     let max = domain.config().file_size_limit;
+    let asks = method(&parts) == Method::OPTIONS;
     let mut response =
         route(domain, locks, rest, parts, body).await.unwrap_or_else(|error| error.into_response());
-    answer::complete(&mut response, origin, max);
+    answer::complete(&mut response, origin, asks.then_some(max));
     response
 }
 

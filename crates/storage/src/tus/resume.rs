@@ -32,7 +32,7 @@ pub(super) fn expires(headers: &mut HeaderMap, upload: &Upload) {
 }
 
 pub(super) async fn head(call: &mut Call, id: &str) -> Result<Response, TusError> {
-    let id = UploadId::decode(id).ok_or_else(unknown)?;
+    let id = UploadId::decode(id).ok_or_else(|| TusError::text(400, "Invalid upload id"))?;
     call.accept_grant(&id.bucket, &id.key)?;
     find(call, &id).await?;
     // Whoever is still sending records what has arrived before the offset is told.
@@ -61,14 +61,16 @@ pub(super) async fn head(call: &mut Call, id: &str) -> Result<Response, TusError
 }
 
 pub(super) async fn patch(call: &mut Call, id: &str, body: Body) -> Result<Response, TusError> {
-    let id = UploadId::decode(id).ok_or_else(unknown)?;
+    let id = UploadId::decode(id).ok_or_else(|| TusError::text(400, "Invalid upload id"))?;
     call.accept_grant(&id.bucket, &id.key)?;
     let offset: u64 = call
         .header("upload-offset")
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| TusError::text(403, "Upload-Offset header required\n"))?;
-    if call.header("content-type") != Some("application/offset+octet-stream") {
-        return Err(TusError::text(403, "Content-Type header required\n"));
+    match call.header("content-type") {
+        Some("application/offset+octet-stream") => {}
+        Some(_) => return Err(TusError::text(400, "Invalid content-type\n")),
+        None => return Err(TusError::text(403, "Content-Type header required\n")),
     }
     find(call, &id).await?;
     let key = call.domain.key(&id.key)?;
@@ -126,6 +128,7 @@ async fn append_held(
     held: &super::lock::Held,
 ) -> Result<(u64, bool), TusError> {
     let domain = &call.domain;
+    let _lane = call.locks.lane().await;
     let settings = &domain.config().tus;
     let bucket = domain.find_bucket(&upload.id.bucket).await?;
     let key = domain.key(&upload.id.key)?;
@@ -176,15 +179,15 @@ async fn append_held(
 }
 
 pub(super) async fn terminate(call: &mut Call, id: &str) -> Result<Response, TusError> {
-    let id = UploadId::decode(id).ok_or_else(unknown)?;
+    let id = UploadId::decode(id).ok_or_else(|| TusError::text(400, "Invalid upload id"))?;
     call.accept_grant(&id.bucket, &id.key)?;
     let upload = find(call, &id).await?;
     let key = call.domain.key(&id.key)?;
+    let context = call.context("storage.tus.upload.delete", "storage.tus.upload.delete_signed");
+    call.may(&context, &id.bucket, &key).await?;
     if upload.is_complete() {
         return Err(TusError::text(400, "Cannot terminate an already completed upload"));
     }
-    let context = call.context("storage.tus.upload.delete", "storage.tus.upload.delete_signed");
-    call.may(&context, &id.bucket, &key).await?;
     let _held = call.locks.acquire(&id.version).await?;
     if find(call, &id).await?.is_complete() {
         return Err(TusError::text(400, "Cannot terminate an already completed upload"));

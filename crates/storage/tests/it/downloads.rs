@@ -151,6 +151,26 @@ async fn a_row_without_its_blob_is_missing_not_broken() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_original_says_what_its_row_does_not() {
+    let service = service().await;
+    let folder = service.folder.path().join("volume/stub/p/old.css");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("v1"), "a {}").unwrap();
+    for (name, value) in [("content-type", "text/css"), ("cache-control", "max-age=60")] {
+        let name = format!("user.supabase.{name}");
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(folder.join("v1"), name, value.as_bytes(), flags).is_err() {
+            return; // A file system without extended attributes: there are none to read, either.
+        }
+    }
+    service.sql("insert into storage.objects (bucket_id, name, version) values ('p', 'old.css', 'v1')").await;
+    let read = service.get("/object/public/p/old.css").send().await;
+    let told = (read.status, read.header("content-type"), read.header("cache-control"));
+    assert_eq!(told, (200, "text/css", "max-age=60"));
+    assert_eq!(read.text(), "a {}");
+}
+
+#[tokio::test]
 async fn files_of_the_original_program_are_read_and_deleted() {
     let service = service().await;
     let folder = service.folder.path().join("volume/stub/p/old/pic.txt");

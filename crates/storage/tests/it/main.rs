@@ -13,4 +13,6 @@ mod render;
 mod service;
 mod signed;
 mod sweeping;
+mod talks;
 mod uploads;
+mod webhooks;

@@ -100,6 +100,7 @@ impl Service {
             headers: vec![("host".into(), "storage".into()), ("connection".into(), "close".into())],
             body: Vec::new(),
             sized: true,
+            announced: true,
         }
     }
 
@@ -171,6 +172,7 @@ pub(crate) struct Request {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     sized: bool,
+    announced: bool,
 }
 
 impl Request {
@@ -199,6 +201,12 @@ impl Request {
         self
     }
 
+    /// Says nothing about a body at all.
+    pub(crate) fn bare(mut self) -> Self {
+        self.announced = false;
+        self
+    }
+
     /// Sends the body in chunks, without saying how long it is.
     pub(crate) fn chunked(mut self) -> Self {
         self.sized = false;
@@ -210,7 +218,9 @@ impl Request {
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        if self.sized {
+        if !self.announced {
+            (text + "\r\n").into_bytes()
+        } else if self.sized {
             text += &format!("content-length: {}\r\n\r\n", self.body.len());
             [text.as_bytes(), &self.body].concat()
         } else {
