@@ -118,7 +118,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     } else {
         note(&format!("upload 1 KiB, {UPLOADERS} at a time"), median(&parallel), "1/s");
     }
-    flat_memory(&ours).await?;
+    flat_memory(&ours, folder.path()).await?;
     listing::measure(arguments, &backend, &ours, original.as_ref()).await?;
     drop((nginx, ours, original));
     backend.stop()
@@ -216,7 +216,17 @@ async fn many_uploads(server: &Alone, duration: Duration) -> Result<f64> {
 }
 
 /// The memory of the service while a hundred large bodies arrive at once.
-async fn flat_memory(server: &Alone) -> Result<()> {
+async fn flat_memory(server: &Alone, folder: &Path) -> Result<()> {
+    let disk = nix::sys::statvfs::statvfs(folder)?;
+    let free = disk.blocks_available() * disk.fragment_size();
+    let wanted = PARALLEL as u64 * (100 << 20) + (2 << 30);
+    if free < wanted {
+        println!(
+            "memory under {PARALLEL} uploads of 100 MiB was not measured: the disk has only {} MB left",
+            free / 1_000_000
+        );
+        return Ok(());
+    }
     let chunk = noise(1 << 20);
     let local = tokio::task::LocalSet::new();
     let began = Instant::now();

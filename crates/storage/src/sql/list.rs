@@ -15,35 +15,40 @@ const END: &str = "\u{10FFFF}\u{10FFFF}";
 
 /// Steps that skip from one entry to the next, in one statement. `$1` bucket, `$2` and `$3` the range (half open), `$4` the
 /// prefix, `$5` the delimiter, `$6` how many entries.
+///
+/// Where the next step begins is a column of its own: under row level security only comparisons with plain columns and
+/// parameters become conditions of an index, and anything computed within one would be a filter over all that lies before.
 macro_rules! page {
-    ($direction:literal, $beyond:literal) => {
+    ($direction:literal, $bound:literal, $beyond:literal) => {
         concat!(
-            "with recursive page (n, name, folder, id, created_at, updated_at) as ( \
-                (select 1, o.name, ", page!(@fold), ", o.id, o.created_at, o.updated_at from storage.objects o \
-                where o.bucket_id = $1 and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3 \
-                order by o.name collate \"C\" ", $direction, " limit 1) \
+            "with recursive page (n, name, folder, id, created_at, updated_at, bound) as ( \
+                (select 1, s.*, ", $bound, " from (", page!(@step $direction, ""), ") s) \
                 union all \
-                select p.n + 1, o.name, ", page!(@fold), ", o.id, o.created_at, o.updated_at \
-                from page p cross join lateral (select o.name, o.id, o.created_at, o.updated_at from storage.objects o \
-                where o.bucket_id = $1 and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3 and ", $beyond, " \
-                order by o.name collate \"C\" ", $direction, " limit 1) o where p.n < $6::bigint) \
+                select p.n + 1, s.*, ", $bound, " from page p cross join lateral (", page!(@step $direction, $beyond), ") s \
+                where p.n < $6::bigint) \
             select p.folder, ", wire_time!("p.created_at"), ", ", wire_time!("p.updated_at"), ", ",
             object_columns!(),
             " from page p left join storage.objects o on p.folder is null and o.id = p.id order by p.n"
         )
     };
-    (@fold) => {
-        "case when position($5::text in substr(o.name, length($4::text) + 1)) > 0 then left(o.name, \
-         length($4::text) + position($5::text in substr(o.name, length($4::text) + 1)) - 1 + length($5::text)) end"
+    (@step $direction:literal, $beyond:literal) => {
+        concat!(
+            "select o.name, case when position($5::text in substr(o.name, length($4::text) + 1)) > 0 then left(o.name, \
+             length($4::text) + position($5::text in substr(o.name, length($4::text) + 1)) - 1 + length($5::text)) end as folder, \
+             o.id, o.created_at, o.updated_at from storage.objects o \
+             where o.bucket_id = $1 and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3 ", $beyond, " \
+             order by o.name collate \"C\" ", $direction, " limit 1"
+        )
     };
 }
 
 const PAGE_ASC: &str = page!(
     "asc",
-    "o.name collate \"C\" >= case when p.folder is null then p.name || chr(1) \
-     else left(p.folder, -1) || chr(ascii(right(p.folder, 1)) + 1) end"
+    "case when s.folder is null then s.name || chr(1) \
+     else left(s.folder, -1) || chr(ascii(right(s.folder, 1)) + 1) end",
+    "and o.name collate \"C\" >= p.bound"
 );
-const PAGE_DESC: &str = page!("desc", "o.name collate \"C\" < coalesce(p.folder, p.name)");
+const PAGE_DESC: &str = page!("desc", "coalesce(s.folder, s.name)", "and o.name collate \"C\" < p.bound");
 
 macro_rules! flat {
     ($direction:literal) => {
@@ -163,18 +168,20 @@ pub(crate) async fn search(
 /// Folders at a level: the beginnings of names of deeper levels. Each step asks every deeper level that the bucket has for
 /// its next name, so that objects beside the folders are never visited. `$1` bucket, `$2` prefix, `$3` its end, `$4` the
 /// level, `$5` what the last segment begins with, `$6` how many.
+/// As above, where the next step begins is a column.
 macro_rules! folders {
-    ($extreme:literal, $direction:literal, $beyond:literal) => {
+    ($extreme:literal, $direction:literal, $end:literal, $beyond:literal) => {
         concat!(
             "with recursive levels (level) as ( \
                 (select o.level from storage.objects o where o.bucket_id = $1 and o.level > $4::int order by o.level limit 1) \
                 union all \
                 select (select o.level from storage.objects o where o.bucket_id = $1 and o.level > l.level \
                 order by o.level limit 1) from levels l where l.level is not null), \
-            folders (folder) as ( \
-                select ", folders!(@next $extreme, $direction, ""), " \
+            folders (folder, bound) as ( \
+                select s.folder, s.folder || '", $end, "' from (select ", folders!(@next $extreme, $direction, ""), " as folder) s \
                 union all \
-                select ", folders!(@next $extreme, $direction, $beyond), " from folders f where f.folder is not null) \
+                select s.folder, s.folder || '", $end, "' from folders f cross join lateral (select ",
+                folders!(@next $extreme, $direction, $beyond), " as folder) s where f.folder is not null) \
             select substr(folder, length($2::text) + 1) from folders \
             where folder is not null and starts_with(lower(substr(folder, length($2::text) + 1)), lower($5::text)) \
             limit $6::bigint"
@@ -190,8 +197,8 @@ macro_rules! folders {
     };
 }
 
-const FOLDERS_ASC: &str = folders!("min", "asc", "and o.name collate \"C\" >= f.folder || '0'");
-const FOLDERS_DESC: &str = folders!("max", "desc", "and o.name collate \"C\" < f.folder || '/'");
+const FOLDERS_ASC: &str = folders!("min", "asc", "0", "and o.name collate \"C\" >= f.bound");
+const FOLDERS_DESC: &str = folders!("max", "desc", "/", "and o.name collate \"C\" < f.bound");
 
 /// Objects right at a level. Same parameters; `$6` how many, `$7` after how many.
 fn objects(column: SortColumn, ascending: bool) -> String {
