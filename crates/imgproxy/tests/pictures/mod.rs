@@ -1,7 +1,7 @@
 //! Pictures to begin with.
 
 /// A bitmap: red on the left, blue on the right.
-pub fn bitmap(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn bitmap(width: u32, height: u32) -> Vec<u8> {
     let row: Vec<u8> = (0..width)
         .flat_map(|x| if x < width / 2 { [20, 20, 220] } else { [220, 20, 20] })
         .chain(std::iter::repeat_n(0, (4 - (width as usize * 3) % 4) % 4))
