@@ -24,6 +24,7 @@ mod observe;
 mod path;
 mod query;
 mod routes;
+pub mod workers;
 
 pub use alone::{Alone, Uncounted};
 pub use body::{Cut, Meter, Outbound};

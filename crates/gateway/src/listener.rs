@@ -15,12 +15,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::body::{Meter, Outbound};
 use crate::config::Limits;
 use crate::connection::{Activity, Guarded, InProgress};
+use crate::workers;
 
 /// How long a failing `accept` (no file descriptors left) rests before the next try.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -35,6 +36,10 @@ pub trait Accept: Send {
 
     /// The next connection and who made it.
     fn next(&self) -> impl Future<Output = io::Result<(Self::Socket, SocketAddr)>> + Send;
+
+    /// Takes a socket from the reactor that accepted it; what is returned gives it to the one it is called on.
+    fn detach(socket: Self::Socket)
+    -> io::Result<impl FnOnce() -> io::Result<Self::Socket> + Send + 'static>;
 }
 
 impl Accept for TcpListener {
@@ -51,6 +56,11 @@ impl Accept for TcpListener {
         }
         Ok((socket, peer))
     }
+
+    fn detach(socket: TcpStream) -> io::Result<impl FnOnce() -> io::Result<TcpStream> + Send + 'static> {
+        let socket = socket.into_std()?;
+        Ok(move || TcpStream::from_std(socket))
+    }
 }
 
 /// Who connects through a socket in the file system is on this machine, and has no address.
@@ -65,6 +75,11 @@ impl Accept for UnixListener {
 
     async fn next(&self) -> io::Result<(UnixStream, SocketAddr)> {
         Ok((self.accept().await?.0, HERE))
+    }
+
+    fn detach(socket: UnixStream) -> io::Result<impl FnOnce() -> io::Result<UnixStream> + Send + 'static> {
+        let socket = socket.into_std()?;
+        Ok(move || UnixStream::from_std(socket))
     }
 }
 
@@ -111,12 +126,11 @@ pub async fn serve<L: Accept, H: Handler>(
         };
         match accepted {
             Ok((socket, peer, slot)) => {
-                let connection =
-                    connection(socket, peer, local, handler.clone(), limits.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+                let (handler, limits, stop) = (handler.clone(), limits.clone(), stop.clone());
+                let serve = move |socket| connection(socket, peer, local, handler, limits, stop);
+                if let Err(error) = settle::<L, _>(&mut connections, socket, slot, serve) {
+                    tracing::warn!(%error, "cannot serve a connection");
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -133,6 +147,34 @@ pub async fn serve<L: Accept, H: Handler>(
     Ok(())
 }
 
+/// Gives a connection to one of the threads for connections, or leaves it here when there are none.
+fn settle<L: Accept, F: Future<Output = ()> + Send + 'static>(
+    connections: &mut JoinSet<()>,
+    socket: L::Socket,
+    slot: OwnedSemaphorePermit,
+    serve: impl FnOnce(L::Socket) -> F + Send + 'static,
+) -> io::Result<()> {
+    let Some(place) = workers::place() else {
+        let connection = serve(socket);
+        connections.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+        return Ok(());
+    };
+    let attach = L::detach(socket)?;
+    let runtime = place.runtime();
+    let task = async move {
+        match attach() {
+            Ok(socket) => serve(socket).await,
+            Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+        }
+        drop((place, slot));
+    };
+    connections.spawn_on(task, runtime);
+    Ok(())
+}
+
 /// Resolves when the stop is ordered, or nobody is left to order it.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -141,7 +183,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn accept<L: Accept>(
     listener: &L,
     slots: &Arc<Semaphore>,
-) -> io::Result<(L::Socket, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(L::Socket, SocketAddr, OwnedSemaphorePermit)> {
     // The semaphore is never closed, so the permit always comes.
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (socket, peer) = listener.next().await?;

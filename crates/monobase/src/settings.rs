@@ -74,6 +74,9 @@ pub(crate) fn start_logging(quiet: bool, verbose: u8, config: Option<&Config>) -
     Ok(telemetry::log::init(format, &filter)?)
 }
 
+/// Threads for what blocks (files, mostly), of each runtime; each costs memory once it was needed.
+const BLOCKING: usize = 32;
+
 /// How many threads serve requests: `MONOBASE_THREADS`, or as many as there are cores.
 fn threads() -> Result<usize, Failure> {
     if let Ok(given) = env::var("MONOBASE_THREADS") {
@@ -85,12 +88,12 @@ fn threads() -> Result<usize, Failure> {
     Ok(std::thread::available_parallelism().map_or(2, usize::from).max(2))
 }
 
-/// Runs a future on a runtime of its own.
+/// Runs a server on a runtime of its own, with threads for its connections.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    server::start_workers(threads()?, BLOCKING)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads()?)
-        // Hashing and files; each thread costs memory once it was needed.
-        .max_blocking_threads(32)
+        .max_blocking_threads(BLOCKING)
         .thread_keep_alive(std::time::Duration::from_secs(5))
         .thread_name("monobase")
         .enable_all()

@@ -34,6 +34,7 @@ mod third_party;
 
 pub use adopt::adopt;
 pub use error::Error;
+pub use gateway::workers::start as start_workers;
 pub use info::Info;
 pub use options::{Progress, StartOptions, Step};
 pub use running::{Addresses, Running};

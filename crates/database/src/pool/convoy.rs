@@ -30,7 +30,7 @@ use crate::statement::Statement;
 use crate::stream::{RowStream, StreamEvent};
 
 /// How many travel together at most.
-const SEATS: usize = 8;
+const SEATS: usize = 16;
 /// How long those behind wait for the one in front.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// An answer with more bytes is not held; it is handed out while it arrives.
@@ -41,14 +41,24 @@ const STOPS: usize = 16;
 
 /// Where convoys gather and how many are under way.
 pub(super) struct Stops {
-    gathering: [Mutex<Option<Arc<Convoy>>>; STOPS],
-    lanes: Arc<Lanes>,
+    stops: [Stop; STOPS],
     pub(super) departed: AtomicU64,
     pub(super) reads: AtomicU64,
 }
 
-/// How many convoys may be under way. Beside a server on this machine more of them than there are cores only take turns:
-/// who comes later had better wait for company until one is back, or the convoy is full.
+struct Stop {
+    gathering: Mutex<Option<Arc<Convoy>>>,
+    lanes: Arc<Lanes>,
+}
+
+impl Stop {
+    fn gathering(&self) -> MutexGuard<'_, Option<Arc<Convoy>>> {
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many convoys from one stop may be under way. Beside a server on this machine more of them than there are cores
+/// only take turns, so there it is one: who comes later had better wait for company until it is back.
 struct Lanes {
     limit: usize,
     under_way: AtomicUsize,
@@ -71,11 +81,6 @@ impl Lanes {
         true
     }
 
-    /// Takes a lane whether there is one or not.
-    fn take_anyway(&self) {
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-    }
-
     fn give_back(&self) {
         self.under_way.fetch_sub(1, Ordering::AcqRel);
         // All of them look again: some may have departed meanwhile, or have nobody left.
@@ -87,24 +92,16 @@ impl Lanes {
 
 impl Stops {
     pub(super) fn new(config: &ConnectConfig) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let limit = if config.is_local() { cores() } else { usize::MAX };
-        let lanes = Lanes { limit, under_way: AtomicUsize::new(0), waiting: Mutex::default() };
-        Self {
-            gathering: Default::default(),
-            lanes: Arc::new(lanes),
-            departed: AtomicU64::new(0),
-            reads: AtomicU64::new(0),
-        }
+        let limit = if config.is_local() { 1 } else { usize::MAX };
+        let stop = |_| Stop {
+            gathering: Mutex::default(),
+            lanes: Arc::new(Lanes { limit, under_way: AtomicUsize::new(0), waiting: Mutex::default() }),
+        };
+        Self { stops: std::array::from_fn(stop), departed: AtomicU64::new(0), reads: AtomicU64::new(0) }
     }
 
-    fn here(&self) -> MutexGuard<'_, Option<Arc<Convoy>>> {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-        }
-        let stop = THREAD.with(|thread| thread % STOPS);
-        self.gathering[stop].lock().unwrap_or_else(PoisonError::into_inner)
+    fn here(&self) -> &Stop {
+        &self.stops[super::this_thread() % STOPS]
     }
 }
 
@@ -161,8 +158,9 @@ pub(super) fn board(
     context: &RequestContext<'_>,
     statements: &[Statement<'_>],
 ) -> Option<Passenger> {
-    let mut stop = pool.convoys.here();
-    if let Some(convoy) = &*stop {
+    let stop = pool.convoys.here();
+    let mut gathering = stop.gathering();
+    if let Some(convoy) = &*gathering {
         let mut state = convoy.lock();
         if state.has_room() {
             let connection = state.connection.as_mut()?;
@@ -179,7 +177,7 @@ pub(super) fn board(
     let mut connection = pool.lend_now()?;
     let sent = connection.start_swift_request(context, statements)?;
     let mut state = State {
-        lanes: pool.convoys.lanes.clone(),
+        lanes: stop.lanes.clone(),
         in_lane: false,
         connection: Some(connection),
         reading: None,
@@ -191,7 +189,7 @@ pub(super) fn board(
     };
     let seat = state.take_seat(sent);
     let convoy = Arc::new(Convoy(Mutex::new(state)));
-    *stop = Some(convoy.clone());
+    *gathering = Some(convoy.clone());
     pool.metrics.convoys.increment(1);
     pool.convoys.departed.fetch_add(1, Ordering::Relaxed);
     pool.note_passenger();
@@ -318,12 +316,8 @@ impl State {
     /// Sends, and reads what there is.
     fn drive(&mut self, cx: &mut Context<'_>) {
         if !self.departed {
-            if self.has_room() {
-                if !self.lanes.take(cx) {
-                    return;
-                }
-            } else {
-                self.lanes.take_anyway();
+            if !self.lanes.take(cx) {
+                return;
             }
             (self.departed, self.in_lane) = (true, true);
         }

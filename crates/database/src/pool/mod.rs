@@ -66,7 +66,27 @@ struct Live {
     connection: Box<Connection>,
     created: Instant,
     generation: u64,
+    /// Whose it is, see [`reactor`].
+    home: usize,
     size: Arc<AtomicUsize>,
+}
+
+/// A number for the thread that this runs on.
+fn this_thread() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    THREAD.with(|thread| *thread)
+}
+
+/// A number for what watches the sockets that this thread opens: zero for what the threads of a runtime share, the
+/// thread's own for one that has a runtime to itself.
+fn reactor() -> usize {
+    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::CurrentThread) => this_thread() + 1,
+        _ => 0,
+    }
 }
 
 impl Drop for Live {
@@ -333,14 +353,26 @@ impl Inner {
         }
     }
 
+    /// Which idle connection to take: the one used last of those whose answers wake this thread. Others only when the
+    /// pool may not grow: to wake another thread first costs as much as a good part of a short request.
+    fn nearest(&self, idle: &[Idle]) -> Option<usize> {
+        let here = reactor();
+        idle.iter().rposition(|idle| idle.live.home == here).or_else(|| {
+            let full = self.size.load(Ordering::Relaxed) >= self.limits.max_size;
+            full.then(|| idle.len().checked_sub(1)).flatten()
+        })
+    }
+
     /// A connection without waiting for anything: one that was in use a moment ago.
     fn lend_now(self: &Arc<Self>) -> Option<PooledConnection> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         let mut idle = self.idle();
-        let fresh = idle.last().is_some_and(|last| {
-            last.since.elapsed() < FRESH && last.live.created.elapsed() < self.limits.max_lifetime
-        });
-        let Idle { mut live, .. } = idle.pop_if(|_| fresh)?;
+        let at = self.nearest(&idle)?;
+        let found = &idle[at];
+        if found.since.elapsed() >= FRESH || found.live.created.elapsed() >= self.limits.max_lifetime {
+            return None;
+        }
+        let Idle { mut live, .. } = idle.remove(at);
         self.metrics.idle.set(idle.len() as f64);
         drop(idle);
         live.connection.check_idle().ok()?;
@@ -352,7 +384,7 @@ impl Inner {
         loop {
             let popped = {
                 let mut idle = self.idle();
-                let popped = idle.pop();
+                let popped = self.nearest(&idle).map(|at| idle.remove(at));
                 if popped.is_some() {
                     self.metrics.idle.set(idle.len() as f64);
                 }
@@ -397,7 +429,8 @@ impl Inner {
         self.metrics.connects.increment(1);
         self.size.fetch_add(1, Ordering::Relaxed);
         self.spawn_reaper();
-        Ok(Live { connection, created: Instant::now(), generation, size: self.size.clone() })
+        let home = reactor();
+        Ok(Live { connection, created: Instant::now(), generation, home, size: self.size.clone() })
     }
 
     /// Takes a connection back.

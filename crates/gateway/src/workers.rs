@@ -1,0 +1,64 @@
+//! Threads that serve connections, each with a scheduler and a reactor of its own.
+//!
+//! A request is short. To hand it from thread to thread, and to wake the other one each time, costs a good part of what
+//! its work costs. So a connection stays with the thread it was given to, and so does what it waits for: a database
+//! connection wakes the thread that opened it.
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+
+static WORKERS: OnceLock<Vec<Worker>> = OnceLock::new();
+
+struct Worker {
+    runtime: Handle,
+    /// Connections that it has.
+    open: AtomicUsize,
+}
+
+/// Starts the threads, once in a process; they live as long as it does. Without them, connections are served by the
+/// runtime that accepts them. `blocking` is how many threads each may have for work that blocks.
+///
+/// # Errors
+/// When the system gives no thread or no reactor.
+pub fn start(threads: usize, blocking: usize) -> io::Result<()> {
+    let mut workers = Vec::with_capacity(threads);
+    for _ in 0..threads {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(blocking.max(1))
+            .thread_keep_alive(Duration::from_secs(5))
+            .thread_name("monobase")
+            .enable_all()
+            .build()?;
+        workers.push(Worker { runtime: runtime.handle().clone(), open: AtomicUsize::new(0) });
+        std::thread::Builder::new()
+            .name("monobase-door".to_owned())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    }
+    WORKERS.set(workers).map_err(|_| io::Error::other("the threads for connections were started twice"))
+}
+
+/// A place for one connection, with the thread that has the fewest; `None` when there are no such threads.
+pub(crate) fn place() -> Option<Place> {
+    let worker = WORKERS.get()?.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
+    worker.open.fetch_add(1, Ordering::Relaxed);
+    Some(Place(worker))
+}
+
+/// Taken until it is dropped.
+pub(crate) struct Place(&'static Worker);
+
+impl Place {
+    pub(crate) fn runtime(&self) -> &'static Handle {
+        &self.0.runtime
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
