@@ -96,12 +96,19 @@ pub struct Config {
 }
 
 /// What a configuration was read with, and the files that were looked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Found {
     flags: Flags,
     process: Environment,
     cwd: PathBuf,
     files: Vec<PathBuf>,
+}
+
+impl std::fmt::Debug for Found {
+    /// Flags and variables hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Found").field("cwd", &self.cwd).field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl Config {
