@@ -44,11 +44,20 @@ async fn channels_users_and_privacy_are_limited() {
 async fn joins_are_limited_by_the_second() {
     let service = limited(Limits { max_joins_per_second: 1, ..Limits::default() }).await;
     let mut socket = service.socket("2.0.0").await;
+    socket.join_quietly(TOPIC, json!({})).await;
+    // The count of a second may be taken while they come, or behind them.
+    let mut reason = None;
     for name in 0..5 {
-        socket.join_quietly(&format!("realtime:{name}"), json!({})).await;
+        let quiet = json!({ "config": { "presence": { "enabled": false } } });
+        socket.send("1", "1", &format!("realtime:{name}"), "phx_join", quiet).await;
+        let answer = socket.json().await;
+        reason = reason.or(answer[4]["response"]["reason"].as_str().map(str::to_owned));
     }
-    tick().await;
-    assert_eq!(refusal(&mut socket, TOPIC).await, "ClientJoinRateLimitReached: Too many joins per second");
+    if reason.is_none() {
+        tick().await;
+        reason = Some(refusal(&mut socket, "realtime:late").await);
+    }
+    assert_eq!(reason.as_deref(), Some("ClientJoinRateLimitReached: Too many joins per second"));
 }
 
 #[tokio::test]
