@@ -56,6 +56,10 @@ struct Figures {
 
 pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::tempdir()?;
+    // The development limit is 50 MiB.
+    let settings = folder.path().join("supabase");
+    std::fs::create_dir(&settings)?;
+    std::fs::write(settings.join("config.toml"), "[storage]\nfile_size_limit = \"1GiB\"\n")?;
     let backend = Backend::start(&arguments.binary, folder.path()).await?;
     let ours = Alone::start(Program::Ours(&arguments.binary), &backend, folder.path()).await?;
     let original = match std::env::var_os("STORAGE_API_DIR") {
