@@ -85,14 +85,14 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
         let mut servers = vec![&ours, &door];
         servers.extend(&original);
         for server in servers {
-            let key = kind.bytes.to_string();
+            let key = server.key(kind.bytes);
             server.upload(&mut Http::connect(server.address).await?, &key, &content).await?;
         }
     }
     for _ in 0..arguments.runs {
         for (kind, figures) in KINDS.iter().zip(&mut figures) {
             let rate = async |server: &Alone| -> Result<f64> {
-                let request = server.download(&kind.bytes.to_string());
+                let request = server.download(&server.key(kind.bytes));
                 load::drained(server.address, kind.connections, duration, request).await
             };
             figures.ours.push(rate(&ours).await?);

@@ -135,6 +135,11 @@ impl Alone {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The key of a file: the service alone and the one behind the door share rows, but each keeps blobs of its own.
+    pub(super) fn key(&self, bytes: usize) -> String {
+        if self.prefix.is_empty() { bytes.to_string() } else { format!("door/{bytes}") }
+    }
+
     pub(super) fn download(&self, key: &str) -> Vec<u8> {
         let (prefix, address) = (self.prefix, self.address);
         format!("GET {prefix}/object/public/{BUCKET}/{key} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
