@@ -12,6 +12,32 @@ use super::{Profile, ProviderError};
 use crate::config::Config;
 use crate::json::Object;
 
+/// Claims that are texts, of whoever issues them.
+pub(crate) const CLAIMS_OF_TEXT: [&str; 22] = [
+    "iss",
+    "sub",
+    "name",
+    "family_name",
+    "given_name",
+    "middle_name",
+    "nickname",
+    "preferred_username",
+    "profile",
+    "picture",
+    "website",
+    "gender",
+    "birthdate",
+    "zoneinfo",
+    "locale",
+    "updated_at",
+    "email",
+    "phone",
+    "full_name",
+    "avatar_url",
+    "slug",
+    "provider_id",
+];
+
 pub(super) const LINKEDIN: &str = "https://www.linkedin.com/oauth";
 const KAKAO: &str = "https://kauth.kakao.com";
 const VERCEL: &str = "https://marketplace.vercel.com";
@@ -260,33 +286,8 @@ impl IdToken {
 
     /// The claims that any issuer may use, as they are.
     fn known_claims(&self) -> Object {
-        const TEXTS: [&str; 24] = [
-            "iss",
-            "sub",
-            "name",
-            "family_name",
-            "given_name",
-            "middle_name",
-            "nickname",
-            "preferred_username",
-            "profile",
-            "picture",
-            "website",
-            "gender",
-            "birthdate",
-            "zoneinfo",
-            "locale",
-            "updated_at",
-            "email",
-            "phone",
-            "full_name",
-            "avatar_url",
-            "slug",
-            "provider_id",
-            "user_name",
-            "",
-        ];
-        let pairs: Vec<(&str, &str)> = TEXTS.iter().map(|name| (*name, self.text(name))).collect();
+        let pairs: Vec<(&str, &str)> =
+            CLAIMS_OF_TEXT.iter().chain(&["user_name", ""]).map(|name| (*name, self.text(name))).collect();
         let mut told = claims(&pairs);
         for name in ["iat", "exp"] {
             if let Some(number) =

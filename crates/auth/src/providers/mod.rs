@@ -18,7 +18,7 @@ use crate::json::Object;
 pub(crate) use authorize::authorize_url;
 pub(crate) use description::Description;
 pub(crate) use exchange::{Callback, Failure, SignedIn, complete, complete_oauth1};
-pub(crate) use id_token::{IdToken, fixed_issuer, is_apple, issuer_named, peek_issuer};
+pub(crate) use id_token::{CLAIMS_OF_TEXT, IdToken, fixed_issuer, is_apple, issuer_named, peek_issuer};
 pub(crate) use oidc::{Discovery, is_public_cloud, verify};
 
 /// What a provider tells of somebody.

@@ -7,33 +7,7 @@ use serde_json::Value;
 
 use super::Assertion;
 use crate::json::{Field, Mismatch, Object};
-use crate::providers::{Email, Profile};
-
-/// Claims that are texts. Whatever else is mapped goes into `custom_claims`.
-const TEXTS: [&str; 22] = [
-    "iss",
-    "sub",
-    "name",
-    "family_name",
-    "given_name",
-    "middle_name",
-    "nickname",
-    "preferred_username",
-    "profile",
-    "picture",
-    "website",
-    "gender",
-    "birthdate",
-    "zoneinfo",
-    "locale",
-    "updated_at",
-    "email",
-    "phone",
-    "full_name",
-    "avatar_url",
-    "slug",
-    "provider_id",
-];
+use crate::providers::{CLAIMS_OF_TEXT, Email, Profile};
 
 /// Which attributes become which claims.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,7 +96,7 @@ impl Mapping {
         for (name, text) in [("iss", issuer), ("sub", &id), ("email", &email.to_lowercase())] {
             rest.insert(name.to_owned(), text.into());
         }
-        for name in TEXTS.into_iter().chain(["user_name"]) {
+        for name in CLAIMS_OF_TEXT.into_iter().chain(["user_name"]) {
             match rest.get(name) {
                 Some(Value::String(text)) if text.is_empty() => {}
                 Some(Value::String(_)) => claims.extend(rest.remove_entry(name)),
