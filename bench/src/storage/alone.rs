@@ -18,6 +18,20 @@ pub(super) const ACCESS_SECRET: &str = "bench-access-secret";
 /// The database of the original.
 const THEIR_DATABASE: &str = "original";
 
+/// What the original takes for granted: its migrations neither open their schema to the roles of requests (whose
+/// unqualified names would then find nothing) nor grant them what they create.
+const EXPECTED: &str = "
+    create schema extensions;
+    create extension \"uuid-ossp\" schema extensions;
+    grant usage on schema extensions to public;
+    create schema storage authorization supabase_storage_admin;
+    grant usage on schema storage to anon, authenticated, service_role;
+    alter default privileges for role supabase_storage_admin in schema storage
+        grant all on tables to anon, authenticated, service_role;
+    alter default privileges for role supabase_storage_admin in schema storage
+        grant all on functions to anon, authenticated, service_role;
+";
+
 /// Which program.
 #[derive(Clone, Copy)]
 pub(super) enum Program<'a> {
@@ -57,6 +71,8 @@ impl Alone {
                 let mut connection = backend.connect("supabase_admin").await?;
                 let sql = format!("create database {THEIR_DATABASE} owner supabase_storage_admin");
                 connection.simple_query(&sql).await?;
+                let mut connection = backend.connect_to("supabase_admin", THEIR_DATABASE).await?;
+                connection.simple_query(EXPECTED).await?;
                 let mut command = Command::new("node");
                 command.arg("dist/start/server.js").current_dir(built).env("NODE_ENV", "production");
                 ("original", THEIR_DATABASE, command)
