@@ -120,6 +120,15 @@ impl RowStream {
         Ok(())
     }
 
+    pub(crate) fn connection(&mut self) -> Option<&mut PooledConnection> {
+        self.connection.as_mut()
+    }
+
+    /// When this answer's turn came.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     pub(crate) fn into_connection(mut self) -> Option<PooledConnection> {
         self.connection.take()
     }

@@ -5,6 +5,10 @@
 //! what else is ready meanwhile puts its batch into the same buffer. Each batch has its own Sync, so each is a
 //! transaction of its own, under its own role, and one that fails leaves the others alone.
 //!
+//! Beside a server on this machine, server and we share the cores, and neither should wait for the other. There a convoy
+//! takes passengers on while it is under way: they gather until they are as many as the answers still to come, and follow
+//! then, so that the server finds the next requests when it is through with the last ones, and finds many at a time.
+//!
 //! Nobody may suffer from company. Only statements that are prepared on the connection and were swift so far travel
 //! this way. When the one in front takes long all the same (a lock, a large answer), those behind it get off and are run
 //! elsewhere: they are reads, so running them twice does no harm.
@@ -14,7 +18,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -29,79 +33,42 @@ use crate::request::RequestContext;
 use crate::statement::Statement;
 use crate::stream::{RowStream, StreamEvent};
 
-/// How many travel together at most.
-const SEATS: usize = 16;
+/// How many may wait for answers in one convoy.
+const SEATS: usize = 128;
+/// How many may depart together where nobody gets on under way.
+const SEATS_AT_ONCE: usize = 16;
 /// How long those behind wait for the one in front.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// An answer with more bytes is not held; it is handed out while it arrives.
 const LARGE_ANSWER: usize = 256 * 1024;
+/// After so many passengers a convoy ends, so that its connection goes back to the pool now and then, and grows old there.
+const LAST: usize = 4096;
 /// Where convoys gather: one stop for each thread as far as they go round, because what is ready on one thread is ready
 /// at the same moment.
 const STOPS: usize = 16;
 
 /// Where convoys gather and how many are under way.
 pub(super) struct Stops {
-    stops: [Stop; STOPS],
+    stops: [Mutex<Option<Arc<Convoy>>>; STOPS],
+    /// Whether passengers get on under way.
+    rolling: bool,
     pub(super) departed: AtomicU64,
     pub(super) reads: AtomicU64,
 }
 
-struct Stop {
-    gathering: Mutex<Option<Arc<Convoy>>>,
-    lanes: Arc<Lanes>,
-}
-
-impl Stop {
-    fn gathering(&self) -> MutexGuard<'_, Option<Arc<Convoy>>> {
-        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How many convoys from one stop may be under way. Beside a server on this machine more of them than there are cores
-/// only take turns, so there it is one: who comes later had better wait for company until it is back.
-struct Lanes {
-    limit: usize,
-    under_way: AtomicUsize,
-    waiting: Mutex<Vec<Waker>>,
-}
-
-impl Lanes {
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a lane; without a free one, `cx` is woken when there may be one.
-    fn take(&self, cx: &Context<'_>) -> bool {
-        let mut waiting = self.waiting();
-        if self.under_way.load(Ordering::Acquire) >= self.limit {
-            waiting.push(cx.waker().clone());
-            return false;
-        }
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-        true
-    }
-
-    fn give_back(&self) {
-        self.under_way.fetch_sub(1, Ordering::AcqRel);
-        // All of them look again: some may have departed meanwhile, or have nobody left.
-        for waker in self.waiting().drain(..) {
-            waker.wake();
-        }
-    }
-}
-
 impl Stops {
     pub(super) fn new(config: &ConnectConfig) -> Self {
-        let limit = if config.is_local() { 1 } else { usize::MAX };
-        let stop = |_| Stop {
-            gathering: Mutex::default(),
-            lanes: Arc::new(Lanes { limit, under_way: AtomicUsize::new(0), waiting: Mutex::default() }),
-        };
-        Self { stops: std::array::from_fn(stop), departed: AtomicU64::new(0), reads: AtomicU64::new(0) }
+        Self {
+            stops: std::array::from_fn(|_| Mutex::default()),
+            rolling: config.is_local(),
+            departed: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+        }
     }
 
-    fn here(&self) -> &Stop {
-        &self.stops[super::this_thread() % STOPS]
+    /// The convoy that takes passengers on here.
+    fn here(&self) -> MutexGuard<'_, Option<Arc<Convoy>>> {
+        self.stops[super::this_thread() % STOPS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,19 +84,25 @@ impl Convoy {
 type Sent = (SentBatch, usize, usize);
 
 struct State {
-    lanes: Arc<Lanes>,
-    /// Whether it occupies one.
-    in_lane: bool,
+    rolling: bool,
     /// Between two answers.
     connection: Option<PooledConnection>,
     /// The answer to the seat at `head`.
     reading: Option<RowStream>,
-    seats: Vec<Seat>,
+    /// Those that wait, or whose answer is still to come, in order.
+    seats: VecDeque<Seat>,
+    /// The number of the first of them.
+    first: usize,
     /// Whose answer comes next, or is being read.
     head: usize,
+    /// The first whose batch is still here.
+    unsent: usize,
+    /// Whether somebody gives way at the moment, and departs after that.
+    gathering: bool,
+    /// Whether the connection has not taken all that departed.
+    flushing: bool,
     /// Whether nobody gets on any more.
-    departed: bool,
-    flushed: bool,
+    closed: bool,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -158,42 +131,40 @@ pub(super) fn board(
     context: &RequestContext<'_>,
     statements: &[Statement<'_>],
 ) -> Option<Passenger> {
-    let stop = pool.convoys.here();
-    let mut gathering = stop.gathering();
-    if let Some(convoy) = &*gathering {
+    let mut here = pool.convoys.here();
+    if let Some(convoy) = &*here {
         let mut state = convoy.lock();
-        if state.has_room() {
-            let connection = state.connection.as_mut()?;
-            let sent = connection.start_swift_request(context, statements)?;
-            let seat = state.take_seat(sent);
-            if !state.has_room() {
-                state.hand_over();
+        if state.takes_passengers() {
+            if state.seats.len() >= SEATS {
+                return None;
             }
+            let sent = state.connection()?.start_swift_request(context, statements)?;
+            let (seat, gathers) = state.take_seat(sent);
             drop(state);
             pool.note_passenger();
-            return Some(Passenger { convoy: convoy.clone(), seat });
+            return Some(Passenger { convoy: convoy.clone(), seat, gathers });
         }
     }
     let mut connection = pool.lend_now()?;
     let sent = connection.start_swift_request(context, statements)?;
     let mut state = State {
-        lanes: stop.lanes.clone(),
-        in_lane: false,
+        rolling: pool.convoys.rolling,
         connection: Some(connection),
         reading: None,
-        seats: Vec::with_capacity(4),
+        seats: VecDeque::with_capacity(8),
+        first: 0,
         head: 0,
-        departed: false,
-        flushed: false,
+        unsent: 0,
+        gathering: false,
+        flushing: false,
+        closed: false,
         patience: None,
     };
-    let seat = state.take_seat(sent);
+    let (seat, gathers) = state.take_seat(sent);
     let convoy = Arc::new(Convoy(Mutex::new(state)));
-    *gathering = Some(convoy.clone());
-    pool.metrics.convoys.increment(1);
-    pool.convoys.departed.fetch_add(1, Ordering::Relaxed);
+    *here = Some(convoy.clone());
     pool.note_passenger();
-    Some(Passenger { convoy, seat })
+    Some(Passenger { convoy, seat, gathers })
 }
 
 impl Inner {
@@ -201,20 +172,29 @@ impl Inner {
         self.metrics.passengers.increment(1);
         self.convoys.reads.fetch_add(1, Ordering::Relaxed);
     }
+
+    pub(super) fn note_departure(&self) {
+        self.metrics.convoys.increment(1);
+        self.convoys.departed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// One request on its way. Dropped, its answer is read all the same if others wait behind it.
 pub(super) struct Passenger {
     convoy: Arc<Convoy>,
     seat: usize,
+    /// Whether others wait for this one to have given way.
+    gathers: bool,
 }
 
 impl Passenger {
     /// The answer; `None` when the request has to be made elsewhere.
-    pub(super) async fn ride(self) -> Option<Result<RowStream, Error>> {
-        if self.seat == 0 {
+    pub(super) async fn ride(mut self) -> Option<Result<RowStream, Error>> {
+        if self.gathers {
             // Whatever else is ready runs before this goes on.
             tokio::task::yield_now().await;
+            self.gathers = false;
+            self.convoy.lock().gathering = false;
         }
         match std::future::poll_fn(|cx| self.convoy.lock().poll(self.seat, cx)).await {
             Verdict::Answered(answer) => Some(answer),
@@ -226,145 +206,220 @@ impl Passenger {
 impl Drop for Passenger {
     fn drop(&mut self) {
         let mut state = self.convoy.lock();
-        state.seats[self.seat].passenger = Passage::Gone;
-        state.hand_over();
+        if self.gathers {
+            state.gathering = false;
+        }
+        if state.leave(self.seat) {
+            state.hand_over();
+        }
     }
 }
 
 impl State {
-    fn has_room(&self) -> bool {
-        !self.departed && self.seats.len() < SEATS
+    fn takes_passengers(&mut self) -> bool {
+        self.closed |= !self.connection().is_some_and(|connection| connection.is_current());
+        !self.closed
     }
 
-    fn take_seat(&mut self, sent: Sent) -> usize {
-        self.seats.push(Seat {
+    /// The connection, whoever reads from it.
+    fn connection(&mut self) -> Option<&mut PooledConnection> {
+        match &mut self.reading {
+            Some(reading) => reading.connection(),
+            None => self.connection.as_mut(),
+        }
+    }
+
+    fn end(&self) -> usize {
+        self.first + self.seats.len()
+    }
+
+    /// The number of the new seat, and whether its passenger has to give way.
+    fn take_seat(&mut self, sent: Sent) -> (usize, bool) {
+        self.seats.push_back(Seat {
             sent: Some(sent),
             events: VecDeque::new(),
             bytes: 0,
             passenger: Passage::Waiting(None),
         });
-        self.seats.len() - 1
+        let gathers = !self.gathering && self.should_depart();
+        self.gathering |= gathers;
+        self.closed |= !self.rolling && self.seats.len() >= SEATS_AT_ONCE;
+        (self.end() - 1, gathers)
+    }
+
+    /// Marks the seat as left, and forgets those in front that nobody needs. False when it had been left before.
+    fn leave(&mut self, seat: usize) -> bool {
+        let Some(left) = seat.checked_sub(self.first).and_then(|at| self.seats.get_mut(at)) else {
+            return false;
+        };
+        let was_here = !matches!(left.passenger, Passage::Gone);
+        left.passenger = Passage::Gone;
+        while self.first < self.head
+            && matches!(self.seats.front(), Some(Seat { passenger: Passage::Gone, .. }))
+        {
+            self.seats.pop_front();
+            self.first += 1;
+        }
+        was_here
     }
 
     /// Who reads: the first that waits.
     fn driver(&self) -> Option<usize> {
-        self.seats.iter().position(|seat| matches!(seat.passenger, Passage::Waiting(_)))
+        let waits = |seat: &Seat| matches!(seat.passenger, Passage::Waiting(_));
+        self.seats.iter().position(waits).map(|at| self.first + at)
     }
 
-    fn poll(&mut self, seat: usize, cx: &mut Context<'_>) -> Poll<Verdict> {
-        if self.driver() == Some(seat) {
+    fn poll(&mut self, number: usize, cx: &mut Context<'_>) -> Poll<Verdict> {
+        if self.driver() == Some(number) {
             self.drive(cx);
-        }
-        match &mut self.seats[seat].passenger {
-            Passage::Waiting(waker) => {
-                match waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
-                }
-                Poll::Pending
+        } else if !self.gathering && self.should_depart() {
+            let nobody_reads = self.reading.is_none();
+            // Whoever reads also sends the rest.
+            if !self.depart(cx) || nobody_reads {
+                self.hand_over();
             }
-            decided => match std::mem::replace(decided, Passage::Gone) {
-                Passage::Decided(verdict) => {
-                    self.hand_over();
-                    Poll::Ready(verdict)
-                }
-                // Nobody polls after the end.
-                _ => Poll::Pending,
-            },
         }
+        let Some(seat) = number.checked_sub(self.first).and_then(|at| self.seats.get_mut(at)) else {
+            // Nobody polls after the end.
+            return Poll::Pending;
+        };
+        if let Passage::Waiting(waker) = &mut seat.passenger {
+            match waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waker = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        let Passage::Decided(verdict) = std::mem::replace(&mut seat.passenger, Passage::Gone) else {
+            return Poll::Pending;
+        };
+        self.leave(number);
+        self.hand_over();
+        Poll::Ready(verdict)
     }
 
     /// Wakes whoever has to read now. With nobody left, the connection goes back, to be brought into order.
     fn hand_over(&mut self) {
         match self.driver() {
             Some(driver) => {
-                if let Passage::Waiting(Some(waker)) = &self.seats[driver].passenger {
+                if let Passage::Waiting(Some(waker)) = &self.seats[driver - self.first].passenger {
                     waker.wake_by_ref();
                 }
             }
             None => {
-                self.departed = true;
+                self.closed = true;
                 self.reading = None;
                 self.connection = None;
-                self.leave_lane();
             }
         }
     }
 
-    fn leave_lane(&mut self) {
-        if std::mem::take(&mut self.in_lane) {
-            self.lanes.give_back();
-        }
-    }
-
-    fn decide(&mut self, seat: usize, verdict: Verdict) {
-        let passenger = &mut self.seats[seat].passenger;
-        if let Passage::Waiting(waker) = passenger {
+    fn decide(&mut self, number: usize, verdict: Verdict) {
+        let Some(seat) = number.checked_sub(self.first).and_then(|at| self.seats.get_mut(at)) else { return };
+        if let Passage::Waiting(waker) = &mut seat.passenger {
             if let Some(waker) = waker.take() {
                 waker.wake();
             }
-            *passenger = Passage::Decided(verdict);
+            seat.passenger = Passage::Decided(verdict);
         }
     }
 
+    /// Nobody gets on any more, and those from this seat on get off.
     fn dismiss(&mut self, from: usize) {
-        for seat in from..self.seats.len() {
-            self.decide(seat, Verdict::Again);
+        self.closed = true;
+        for number in from..self.end() {
+            self.decide(number, Verdict::Again);
         }
+    }
+
+    /// Whether those who gathered are to be sent after the others.
+    fn should_depart(&self) -> bool {
+        let (gathered, under_way) = (self.end() - self.unsent, self.unsent - self.head.min(self.unsent));
+        gathered > 0 && gathered >= under_way
+    }
+
+    /// Sends those who gathered; whether the connection took all.
+    fn depart(&mut self, cx: &mut Context<'_>) -> bool {
+        self.unsent = self.end();
+        self.closed |= !self.rolling || self.unsent >= LAST;
+        let Some(connection) = self.connection() else { return true };
+        connection.note_departure();
+        self.flushing = true;
+        if self.patience.is_none() && (self.rolling || self.seats.len() > 1) {
+            self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
+        }
+        self.flush(cx)
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(connection) = self.connection() else { return true };
+        match connection.wire.poll_flush(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                connection.wire.broken = true;
+                self.reading = None;
+                self.connection = None;
+                self.dismiss(self.first);
+            }
+        }
+        self.flushing = false;
+        true
     }
 
     /// Sends, and reads what there is.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.departed {
-            if !self.lanes.take(cx) {
+        if self.flushing && !self.flush(cx) {
+            return;
+        }
+        loop {
+            while self.read(cx) {}
+            if self.gathering || !self.should_depart() {
+                break;
+            }
+            if !self.depart(cx) {
                 return;
             }
-            (self.departed, self.in_lane) = (true, true);
         }
-        if !self.flushed {
-            let Some(connection) = &mut self.connection else { return };
-            match connection.wire.poll_flush(cx) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(())) => self.flushed = true,
-                Poll::Ready(Err(_)) => {
-                    connection.wire.broken = true;
-                    self.connection = None;
-                    self.leave_lane();
-                    return self.dismiss(0);
-                }
+        self.be_patient(cx);
+    }
+
+    /// When the one in front takes too long, those behind it get off.
+    fn be_patient(&mut self, cx: &mut Context<'_>) {
+        let (Some(reading), Some(patience)) = (&self.reading, &mut self.patience) else { return };
+        while patience.as_mut().poll(cx).is_ready() {
+            let until = Instant::from_std(reading.began()) + PATIENCE;
+            if until <= Instant::now() {
+                self.patience = None;
+                self.dismiss(self.head + 1);
+                return;
             }
-            if self.seats.len() > 1 || self.lanes.limit < usize::MAX {
-                self.patience = Some(Box::pin(tokio::time::sleep_until(Instant::now() + PATIENCE)));
-            }
-        }
-        while self.read(cx) {}
-        if self.reading.is_some()
-            && let Some(patience) = &mut self.patience
-            && patience.as_mut().poll(cx).is_ready()
-        {
-            self.patience = None;
-            self.leave_lane();
-            self.dismiss(self.head + 1);
+            patience.as_mut().reset(until);
         }
     }
 
     /// Takes one event; whether there may be more now.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         if self.reading.is_none() {
-            let Some(connection) = self.connection.take() else { return false };
-            let Some(seat) = self.seats.get_mut(self.head) else {
+            if self.head == self.end() {
                 // Behind the last answer the connection goes back to the pool.
-                drop(connection);
-                self.leave_lane();
+                self.closed = true;
+                self.connection = None;
+                return false;
+            }
+            if self.head >= self.unsent {
+                return false;
+            }
+            let Some(connection) = self.connection.take() else { return false };
+            let Some((batch, first, count)) = self.seats[self.head - self.first].sent.take() else {
                 return false;
             };
-            let Some((batch, first, count)) = seat.sent.take() else { return false };
             self.reading = Some(RowStream::new(connection, batch, first, count));
         }
         let Some(reading) = &mut self.reading else { return false };
         let Poll::Ready(event) = pin!(reading.advance()).poll(cx) else { return false };
         let head = self.head;
-        let seat = &mut self.seats[head];
+        let seat = &mut self.seats[head - self.first];
         match event {
             Ok(Some(event)) => {
                 if let StreamEvent::Row(row) = &event {
@@ -374,7 +429,6 @@ impl State {
                 seat.events.push_back(event);
                 if large && let Some(stream) = self.reading.take() {
                     let stream = stream.preceded_by(std::mem::take(&mut seat.events));
-                    self.leave_lane();
                     self.decide(head, Verdict::Answered(Ok(stream)));
                     self.dismiss(head + 1);
                     return false;
@@ -387,8 +441,7 @@ impl State {
             }
             Err(_) if reading.is_broken() => {
                 self.reading = None;
-                self.leave_lane();
-                self.dismiss(0);
+                self.dismiss(self.first);
                 return false;
             }
             Err((_, true)) => self.decide(head, Verdict::Again),

@@ -55,6 +55,18 @@ impl PooledConnection {
         }
     }
 
+    /// Counts a flush of reads that travel together.
+    pub(super) fn note_departure(&self) {
+        self.pool.note_departure();
+    }
+
+    /// Whether it would be taken back for more work: its pool is open, and wants no newer ones.
+    pub(super) fn is_current(&self) -> bool {
+        let generation = self.lent.as_ref().map(|(live, _)| live.generation);
+        !self.pool.closed.load(Ordering::Relaxed)
+            && generation == Some(self.pool.generation.load(Ordering::SeqCst))
+    }
+
     fn take(&mut self) -> Option<(Live, OwnedSemaphorePermit)> {
         let lent = self.lent.take()?;
         let cache = &lent.0.connection.cache;
