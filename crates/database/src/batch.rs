@@ -207,11 +207,12 @@ impl Connection {
         }
         let output = &mut self.wire.output;
         let mut batch = SentBatch::new();
+        let limit = self.cache.swift;
         for piece in pieces.iter() {
             let params = piece.params();
             let slot = self.cache.slot(piece.scope, piece.sql, params);
             let entry = self.cache.find(slot, piece.scope, piece.sql, params)?;
-            let known = !piece.wanted || entry.columns.is_some() && entry.pace.is_swift();
+            let known = !piece.wanted || entry.columns.is_some() && entry.pace.is_below(limit);
             if !piece.cached || !entry.ready || !known {
                 return None;
             }

@@ -54,8 +54,11 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pace(Option<u32>);
 
-/// What takes no longer may share a round trip with others.
-const SWIFT: u32 = 1000;
+/// What takes no longer may share a round trip with others, in microseconds.
+pub(crate) const SWIFT: u32 = 1000;
+/// The same where the way to the server takes next to none of it. What takes longer gains little by company, and loses
+/// the server's other processors.
+pub(crate) const SWIFT_NEARBY: u32 = 250;
 
 impl Pace {
     /// Notes one more run. Faster ones count at once, slower ones bit by bit.
@@ -67,8 +70,8 @@ impl Pace {
         });
     }
 
-    pub(crate) fn is_swift(self) -> bool {
-        self.0.is_some_and(|micros| micros < SWIFT)
+    pub(crate) fn is_below(self, limit: u32) -> bool {
+        self.0.is_some_and(|micros| micros < limit)
     }
 }
 
@@ -102,6 +105,8 @@ pub(crate) struct StatementCache {
     capacity: usize,
     /// Whether statements get names at all.
     pub(crate) named: bool,
+    /// Up to which pace statements are swift, in microseconds.
+    pub(crate) swift: u32,
     serial: u64,
     clock: u64,
     pub(crate) hits: u64,
@@ -116,6 +121,7 @@ impl StatementCache {
             closing: Vec::new(),
             capacity: capacity.max(1),
             named: true,
+            swift: SWIFT,
             serial: 0,
             clock: 0,
             hits: 0,

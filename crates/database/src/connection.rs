@@ -8,7 +8,7 @@ use postgres_protocol::message::frontend;
 use postgres_types::Type;
 
 use crate::batch::Piece;
-use crate::cache::{Scope, StatementCache};
+use crate::cache::{self, Scope, StatementCache};
 use crate::cancel::CancelToken;
 use crate::config::ConnectConfig;
 use crate::decode;
@@ -73,6 +73,9 @@ impl Connection {
         let opened = startup::open(config).await?;
         let mut cache = StatementCache::new(STATEMENT_CACHE_SIZE);
         cache.named = !config.transaction_pooler;
+        if config.is_local() {
+            cache.swift = cache::SWIFT_NEARBY;
+        }
         Ok(Connection {
             wire: opened.wire,
             config: Arc::new(config.clone()),
