@@ -47,6 +47,12 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
+    /// Whether these are the published local keys, which nothing beyond this machine is ever served with.
+    #[must_use]
+    pub fn are_local(&self) -> bool {
+        self.development
+    }
+
     /// The keys as the services use them.
     pub fn key_set(&self) -> Result<KeySet, ConfigError> {
         let unusable = |error: tokens::KeyError| {

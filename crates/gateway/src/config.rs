@@ -17,6 +17,8 @@ pub struct Config {
     pub start_wait: Duration,
     /// One line a request on standard output, in nginx's `combined` format.
     pub access_log: bool,
+    /// Auth answers requests without an API key, as it does in the Supabase CLI's local stack.
+    pub auth_without_key: bool,
     /// Limits of the connections themselves.
     pub connection: Limits,
 }
@@ -29,6 +31,7 @@ impl Default for Config {
             trusted: Trusted::Private,
             start_wait: Duration::from_secs(10),
             access_log: false,
+            auth_without_key: false,
             connection: Limits::default(),
         }
     }

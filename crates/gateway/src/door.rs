@@ -99,9 +99,9 @@ impl Gateway {
         Self(Arc::new(Inner {
             figures: Figures::new(table.routes()),
             journal: Journal::new(events, config.access_log),
+            keys: Keys { ring, api_keys, roles, auth_without_key: config.auth_without_key },
             config,
             table,
-            keys: Keys { ring, api_keys, roles },
             mounts: ArcSwap::from_pointee([const { Mount::NotBuilt }; Service::ALL.len()]),
             changes: watch::Sender::new(0),
             suspended: AtomicBool::new(false),

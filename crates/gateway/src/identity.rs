@@ -85,6 +85,8 @@ pub(crate) struct Keys {
     pub(crate) ring: KeyRing,
     pub(crate) api_keys: ApiKeys,
     pub(crate) roles: std::sync::Arc<dyn Roles>,
+    /// Whether routes that say so are open to requests without a key.
+    pub(crate) auth_without_key: bool,
 }
 
 impl Keys {
@@ -132,7 +134,10 @@ impl Keys {
         if access == Access::Open {
             return Ok(None);
         }
-        let key = presented?.ok_or(Refusal::NoKey)?;
+        let Some(key) = presented? else {
+            let is_welcome = access == Access::KeyOrNone && self.auth_without_key;
+            return if is_welcome { Ok(None) } else { Err(Refusal::NoKey) };
+        };
         let consumer = self.consumer(key).await.ok_or(Refusal::UnknownKey)?;
         if access == Access::Admin && consumer != Consumer::ServiceRole {
             return Err(Refusal::WrongGroup);

@@ -58,6 +58,8 @@ pub(crate) enum Access {
     Open,
     /// Holders of an API key.
     Key,
+    /// The same, and in development whoever shows none.
+    KeyOrNone,
     /// Holders of an administrator's API key.
     Admin,
 }
@@ -174,7 +176,11 @@ pub(crate) const ROUTES: &[Route] = &[
         Service::Auth,
         "/.well-known/oauth-authorization-server",
     ),
-    Route { translate: Translate::Authorization, ..route("auth-v1", "/auth/v1/", Service::Auth, "/") },
+    Route {
+        access: Access::KeyOrNone,
+        translate: Translate::Authorization,
+        ..route("auth-v1", "/auth/v1/", Service::Auth, "/")
+    },
     Route {
         hide_key: true,
         translate: Translate::Authorization,

@@ -1,6 +1,7 @@
 //! What clients see of the door, over real connections.
 
-use crate::support::{ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, door};
+use crate::support::{ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, door, door_with};
+use gateway::Config;
 use serde_json::json;
 
 fn apikey(key: &str) -> String {
@@ -36,6 +37,14 @@ async fn a_protected_route_needs_a_key() {
     insta::assert_snapshot!(door.ask("GET /rest/v1/todos", &[]).await.written());
     assert_eq!(door.ask("GET /rest/v1/todos?apikey=", &[]).await.status, 401);
     assert_eq!(door.ask("GET /auth/v1/health", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn auth_can_be_told_to_do_without_a_key() {
+    let door = door_with(Config { auth_without_key: true, ..Config::default() }).await;
+    assert_eq!(door.ask("GET /auth/v1/health", &[]).await.status, 200);
+    assert_eq!(door.ask("GET /auth/v1/health", &[&apikey("nonsense")]).await.status, 401);
+    assert_eq!(door.ask("GET /rest/v1/todos", &[]).await.status, 401);
 }
 
 #[tokio::test]

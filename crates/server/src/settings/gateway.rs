@@ -20,6 +20,7 @@ pub fn settings(config: &Config) -> gateway::Config {
             .environment
             .get("MONOBASE_ACCESS_LOG")
             .is_some_and(|value| value == "true" || value == "1"),
+        auth_without_key: config.keys.are_local(),
         ..default
     }
 }
