@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use imaging::{Format, Settings};
+use outgoing::Addresses;
 
 use crate::options::Presets;
 use crate::signature::Signing;
@@ -49,7 +50,8 @@ pub struct Config {
     pub allow_origin: Option<String>,
     /// Sources; empty allows all.
     pub allowed_sources: Vec<Pattern>,
-    /// Which addresses a source's name may have.
+    /// Which addresses a source's name may have. Later versions of imgproxy have the same settings with the same defaults;
+    /// the one that is replaced here has none.
     pub addresses: Addresses,
     /// How we call ourselves to sources.
     pub user_agent: String,
@@ -128,24 +130,6 @@ impl Detection {
     }
 }
 
-/// Which addresses may be asked for a source, lest a URL reach what only this machine can reach. Later versions of imgproxy
-/// have the same settings with the same defaults; the one that is replaced here has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// 127.0.0.0/8, ::1, and "any address".
-    pub loopback: bool,
-    /// 169.254.0.0/16 (where clouds keep their credentials), fe80::/10.
-    pub link_local: bool,
-    /// 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and the like.
-    pub private: bool,
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        Self { loopback: false, link_local: false, private: true }
-    }
-}
-
 /// A picture of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
@@ -199,7 +183,7 @@ impl Default for Config {
             secret: None,
             allow_origin: None,
             allowed_sources: Vec::new(),
-            addresses: Addresses::default(),
+            addresses: Addresses { private: true, ..Addresses::PUBLIC },
             user_agent: "imgproxy/3.8.0".to_owned(),
             ignore_ssl_verification: false,
             development_errors: false,

@@ -16,10 +16,11 @@ mod service;
 mod signature;
 mod source;
 
-pub use config::{Addresses, Config, Defaults, Detection, Fallback, Given};
+pub use config::{Config, Defaults, Detection, Fallback, Given};
 pub use environment::{ConfigError, Environment};
 pub use error::Error;
 pub use options::Presets;
+pub use outgoing::Addresses;
 pub use service::Imgproxy;
 pub use signature::Signing;
 pub use source::{Pattern, S3Config};

@@ -6,34 +6,82 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::config::Addresses;
+/// What a refusal says.
+pub(crate) const REFUSED: &str = "the address is not allowed";
+
+/// Which addresses may be asked besides public ones, lest a URL reach what only this machine can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// 127.0.0.0/8, ::1, and "any address".
+    pub loopback: bool,
+    /// 169.254.0.0/16 (where clouds keep their credentials), fe80::/10.
+    pub link_local: bool,
+    /// 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and the like.
+    pub private: bool,
+}
+
+/// What an address is that is not a public one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// This machine.
+    Loopback,
+    /// No address in particular, which is this machine, too.
+    Unspecified,
+    /// This machine's neighbours, where clouds keep their credentials.
+    LinkLocal,
+    /// A network that is not the internet.
+    Private,
+    /// Many machines.
+    Multicast,
+}
+
+impl Special {
+    /// What an address is; `None` for a public one.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Option<Self> {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Some(match () {
+                () if address.is_loopback() => Self::Loopback,
+                () if address.octets()[0] == 0 => Self::Unspecified,
+                () if address.is_link_local() => Self::LinkLocal,
+                () if address.is_private() || shared(address) => Self::Private,
+                () if address.is_broadcast() || address.is_multicast() => Self::Multicast,
+                () => return None,
+            }),
+            IpAddr::V6(address) => Some(match embedded(address) {
+                // An address of the other kind behind a translator counts as that.
+                Some(inner) => return Self::of(IpAddr::V4(inner)),
+                None if address.is_loopback() => Self::Loopback,
+                None if address.is_unspecified() => Self::Unspecified,
+                None if address.is_unicast_link_local() => Self::LinkLocal,
+                None if address.is_unique_local() => Self::Private,
+                None if address.is_multicast() => Self::Multicast,
+                None => return None,
+            }),
+        }
+    }
+}
 
 impl Addresses {
+    /// Public addresses alone.
+    pub const PUBLIC: Self = Self { loopback: false, link_local: false, private: false };
+    /// All addresses.
+    pub const ANY: Self = Self { loopback: true, link_local: true, private: true };
+
     /// Whether this one may be asked.
     #[must_use]
     pub fn allow(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let (loopback, link_local, private) = match address {
-            IpAddr::V4(address) => (
-                address.is_loopback() || address.octets()[0] == 0,
-                address.is_link_local(),
-                address.is_private() || shared(address) || address.is_broadcast() || address.is_multicast(),
-            ),
-            IpAddr::V6(address) => match embedded(address) {
-                // An address of the other kind behind a translator counts as that.
-                Some(inner) => return self.allow(IpAddr::V4(inner)),
-                None => (
-                    address.is_loopback() || address.is_unspecified(),
-                    address.is_unicast_link_local(),
-                    address.is_unique_local() || address.is_multicast(),
-                ),
-            },
-        };
-        (self.loopback || !loopback) && (self.link_local || !link_local) && (self.private || !private)
+        match Special::of(address) {
+            None => true,
+            Some(Special::Loopback | Special::Unspecified) => self.loopback,
+            Some(Special::LinkLocal) => self.link_local,
+            Some(Special::Private | Special::Multicast) => self.private,
+        }
     }
 
     /// Whether the address in a URL, if there is one instead of a name, may be asked.
-    pub(crate) fn allow_url(self, url: &Url) -> bool {
+    #[must_use]
+    pub fn allow_url(self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         literal.parse::<IpAddr>().map_or(true, |address| self.allow(address))
@@ -59,7 +107,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// Resolves names to the addresses that may be asked.
-pub(super) struct Guarded(pub(super) Addresses);
+pub(crate) struct Guarded(pub(crate) Addresses);
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
@@ -69,7 +117,7 @@ impl Resolve for Guarded {
             let some = !found.is_empty();
             let kept: Vec<SocketAddr> = found.into_iter().filter(|found| allowed.allow(found.ip())).collect();
             if some && kept.is_empty() {
-                return Err("the source's address is not allowed".into());
+                return Err(REFUSED.into());
             }
             Ok(Box::new(kept.into_iter()) as Addrs)
         })
@@ -87,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_machine_itself_is_out_of_reach() {
-        let usual = Addresses::default();
+        let usual = Addresses { private: true, ..Addresses::PUBLIC };
         for address in [
             "127.0.0.1",
             "127.9.9.9",
@@ -106,15 +154,14 @@ mod tests {
         for address in ["93.184.216.34", "10.0.0.1", "192.168.1.1", "fd00::1", "2606:4700::1111"] {
             assert!(allowed(usual, address), "{address}");
         }
-        let strict = Addresses { private: false, ..usual };
         for address in ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1"] {
-            assert!(!allowed(strict, address), "{address}");
+            assert!(!allowed(Addresses::PUBLIC, address), "{address}");
         }
     }
 
     #[test]
     fn an_address_in_a_url_is_looked_at() {
-        let usual = Addresses::default();
+        let usual = Addresses { private: true, ..Addresses::PUBLIC };
         let allows = |url: &str| usual.allow_url(&url.parse().unwrap());
         assert!(!allows("http://127.1/a"));
         assert!(!allows("http://0x7f000001/a"));

@@ -1,12 +1,9 @@
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 use ::http::HeaderMap;
 
-use super::addresses::Guarded;
 use super::{Answer, Body};
-use crate::config::Addresses;
-use crate::{Config, Error};
+use crate::{Addresses, Config, Error};
 
 /// Sources on the web.
 #[derive(Clone)]
@@ -18,20 +15,8 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let addresses = config.addresses;
-        let most = config.max_redirects;
-        let redirects = Policy::custom(move |attempt| {
-            if attempt.previous().len() > most {
-                attempt.error("too many redirects")
-            } else if !addresses.allow_url(attempt.url()) {
-                attempt.error("the source's address is not allowed")
-            } else {
-                attempt.follow()
-            }
-        });
-        let client = outgoing::builder()
+        let client = outgoing::guarded(addresses, config.max_redirects)
             .user_agent(config.user_agent.as_str())
-            .redirect(redirects)
-            .dns_resolver(Guarded(addresses))
             .tls_danger_accept_invalid_certs(config.ignore_ssl_verification)
             .pool_max_idle_per_host(config.concurrency)
             .build()

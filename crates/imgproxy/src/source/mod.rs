@@ -1,6 +1,5 @@
 //! Where pictures come from.
 
-mod addresses;
 mod http;
 mod local;
 mod s3;
