@@ -75,6 +75,7 @@ fn refuse_unknown(ledger: &Ledger, applied: &BTreeSet<String>) -> Result<(), Err
     let versions: Vec<String> = applied
         .iter()
         .filter(|version| !ledger.migrations.iter().any(|known| known.version == version.as_str()))
+        .filter(|version| !ledger.left_out.contains(&version.as_str()))
         .cloned()
         .collect();
     if versions.is_empty() {

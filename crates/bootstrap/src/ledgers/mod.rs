@@ -38,6 +38,8 @@ pub struct Ledger {
     pub record: fn(&Migration) -> String,
     /// The migrations, in the order in which they are applied.
     pub migrations: &'static [Migration],
+    /// Versions that a newer original may have recorded and that change nothing for us: known, and left to it.
+    pub left_out: &'static [&'static str],
 }
 
 /// Every ledger, in the order in which the services depend on each other.

@@ -23,6 +23,7 @@ pub const LEDGER: Ledger = Ledger {
         )
     },
     migrations: MIGRATIONS,
+    left_out: &[],
 };
 
 /// Realtime's control plane, up to 2.51.11.
@@ -42,6 +43,7 @@ pub const CONTROL_PLANE: Ledger = Ledger {
         )
     },
     migrations: CONTROL_PLANE_MIGRATIONS,
+    left_out: &[],
 };
 
 /// A version whose effect is part of the next file.
