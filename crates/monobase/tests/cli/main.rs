@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod auth_alone;
 mod configuration;
 mod keys;
 mod lifecycle;
