@@ -54,10 +54,11 @@ mod webauthn;
 
 pub use addresses::AddressChecks;
 pub use config::{
-    Captcha, CaptchaProvider, Config, ConfigError, Environment, External, FactorSwitch, Hook, HookTarget,
-    Hooks, Jwt, Mailer, MessageBird, Mfa, OAuthProvider, OAuthServer, Passkey, Password, PhoneFactor, Pwned,
-    Rate, RateLimits, Reloading, Saml, Secret, Security, Sessions, Signing, Sms, SmsProvider, Smtp,
-    TextLocal, Twilio, UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration, parse_go_duration,
+    Captcha, CaptchaProvider, Config, ConfigError, CustomOAuth, Environment, External, FactorSwitch, Hook,
+    HookTarget, Hooks, Jwt, Mailer, MessageBird, Mfa, OAuthProvider, OAuthServer, Passkey, Password,
+    PhoneFactor, Pwned, Rate, RateLimits, Reloading, Saml, Secret, Security, Sessions, Signing, Sms,
+    SmsProvider, Smtp, TextLocal, Twilio, UrlPaths, Vonage, Wallet, Web3, WebAuthn, format_go_duration,
+    parse_go_duration,
 };
 pub use encryption::Encryption;
 pub use error::{ApiError, Cause, Error, ErrorCode, WeakPassword};

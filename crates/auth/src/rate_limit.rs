@@ -6,7 +6,7 @@
 mod shared;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, ConfigError, Rate};
@@ -40,11 +40,11 @@ pub(crate) enum Limit {
 
 /// All limiters of an instance.
 pub(crate) struct Limiters {
-    callers: [Callers; 16],
-    mails: Instance,
-    texts: Instance,
+    callers: [Arc<Callers>; 16],
+    mails: Arc<Instance>,
+    texts: Arc<Instance>,
     /// Asked first. What is counted here counts while it does not answer.
-    shared: Option<Shared>,
+    shared: Option<Arc<Shared>>,
 }
 
 /// A limit on the whole instance, or the whole installation.
@@ -65,15 +65,41 @@ impl Instance {
 }
 
 impl Limiters {
+    /// The limits of another configuration. What was counted stays counted where its limit did not change.
+    pub(crate) fn renewed(&self, before: &Config, config: &Config) -> Result<Self, ConfigError> {
+        let mut renewed = Self::without_shared(config);
+        for (new, old) in renewed.callers.iter_mut().zip(&self.callers) {
+            if (new.per_second, new.size) == (old.per_second, old.size) {
+                *new = old.clone();
+            }
+        }
+        for (new, old) in [(&mut renewed.mails, &self.mails), (&mut renewed.texts, &self.texts)] {
+            if new.rate == old.rate {
+                *new = old.clone();
+            }
+        }
+        let redis = |config: &Config| (config.rate_limits.redis_url.clone(), config.external_url.clone());
+        renewed.shared = match redis(before) == redis(config) {
+            true => self.shared.clone(),
+            false => shared(config)?,
+        };
+        Ok(renewed)
+    }
+
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        Ok(Self { shared: shared(config)?, ..Self::without_shared(config) })
+    }
+
+    fn without_shared(config: &Config) -> Self {
         let limits = &config.rate_limits;
-        let factor = || Callers::new(config.mfa.rate_limit / 60.0, 30.0);
-        let five_minutes = |events: f64| Callers::new(events / 300.0, 30.0);
+        let callers = |per_second: f64, size: f64| Arc::new(Callers::new(per_second, size));
+        let factor = || callers(config.mfa.rate_limit / 60.0, 30.0);
+        let five_minutes = |events: f64| callers(events / 300.0, 30.0);
         let otp = || five_minutes(limits.otp);
-        Ok(Self {
+        Self {
             // In the order of `Limit`.
             callers: [
-                Callers::new(limits.anonymous_users / 3600.0, limits.anonymous_users.floor()),
+                callers(limits.anonymous_users / 3600.0, limits.anonymous_users.floor()),
                 otp(),
                 otp(),
                 otp(),
@@ -90,13 +116,10 @@ impl Limiters {
                 five_minutes(config.saml.sign_in_rate_limit),
                 five_minutes(config.saml.assertion_rate_limit),
             ],
-            mails: Instance::new("mails", limits.email_sent),
-            texts: Instance::new("texts", limits.sms_sent),
-            shared: match &limits.redis_url {
-                Some(url) => Some(Shared::new(url, &config.external_url)?),
-                None => None,
-            },
-        })
+            mails: Arc::new(Instance::new("mails", limits.email_sent)),
+            texts: Arc::new(Instance::new("texts", limits.sms_sent)),
+            shared: None,
+        }
     }
 
     /// Counts a request of its caller.
@@ -141,6 +164,12 @@ impl Limiters {
         };
         together.unwrap_or_else(|| instance.allow())
     }
+}
+
+/// The counters of the installation, if it has such.
+fn shared(config: &Config) -> Result<Option<Arc<Shared>>, ConfigError> {
+    let Some(url) = &config.rate_limits.redis_url else { return Ok(None) };
+    Ok(Some(Arc::new(Shared::new(url, &config.external_url)?)))
 }
 
 /// Events a second.

@@ -286,7 +286,7 @@ pub(crate) async fn begin_flow(
     challenge: &pkce::Challenge,
 ) -> Result<()> {
     let stored = challenge.stored_method()?;
-    flow_states::insert(db, user_id, provider_type, method, &challenge.challenge, stored).await?;
+    flow_states::insert(db, Some(user_id), provider_type, method, &challenge.challenge, stored).await?;
     Ok(())
 }
 

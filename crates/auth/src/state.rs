@@ -31,6 +31,7 @@ struct Inner {
     limits: Arc<Limiters>,
     guesses: Arc<Guesses>,
     outside: Outside,
+    strangers: Outside,
     templates: Arc<Templates>,
     outbox: Outbox,
     cleanup: Arc<Cleanup>,
@@ -56,6 +57,7 @@ impl State {
         let limits = Arc::new(Limiters::new(&config)?);
         let outside = Outside::new(config.external.http_timeout)
             .map_err(|error| ConfigError::invalid("the system's certificates", error.to_string()))?;
+        let strangers = strangers(&config)?;
         let templates = Arc::new(Templates::new(config.mailer.templates.clone(), outside.client().clone()));
         let server = mail_server(&config)?;
         let outbox = Outbox::new(pool.clone(), server.or_else(|| carrier.clone()));
@@ -67,6 +69,7 @@ impl State {
             limits,
             guesses: Arc::default(),
             outside,
+            strangers,
             templates,
             outbox,
             cleanup: Arc::default(),
@@ -83,17 +86,14 @@ impl State {
         let saml = service_provider(&config)?;
         let server = mail_server(&config)?;
         // What was counted or fetched stays where nothing about it has changed.
-        let limits = if before.config.rate_limits == config.rate_limits {
-            before.limits.clone()
-        } else {
-            Arc::new(Limiters::new(&config)?)
-        };
+        let limits = Arc::new(before.limits.renewed(&before.config, &config)?);
         let templates = if before.config.mailer.templates == config.mailer.templates {
             before.templates.clone()
         } else {
             Arc::new(Templates::new(config.mailer.templates.clone(), before.outside.client().clone()))
         };
         let outside = before.outside.with_patience(config.external.http_timeout);
+        let strangers = strangers(&config)?;
         // Last: a configuration that is refused changes nothing.
         before.outbox.reconnect(server.or_else(|| before.carrier.clone()));
         Ok(Self(Arc::new(Inner {
@@ -104,6 +104,7 @@ impl State {
             limits,
             guesses: before.guesses.clone(),
             outside,
+            strangers,
             templates,
             outbox: before.outbox.clone(),
             cleanup: before.cleanup.clone(),
@@ -137,6 +138,11 @@ impl State {
     /// The way to others.
     pub(crate) fn outside(&self) -> &Outside {
         &self.0.outside
+    }
+
+    /// The way to those whom an administrator named at run time.
+    pub(crate) fn strangers(&self) -> &Outside {
+        &self.0.strangers
     }
 
     pub(crate) fn templates(&self) -> &Templates {
@@ -184,6 +190,11 @@ impl State {
 fn checked(config: Config) -> Result<Config, ConfigError> {
     config.validate()?;
     Ok(config)
+}
+
+fn strangers(config: &Config) -> Result<Outside, ConfigError> {
+    Outside::guarded(&config.external)
+        .map_err(|error| ConfigError::invalid("a certificate authority", error.to_string()))
 }
 
 fn service_provider(config: &Config) -> Result<Option<ServiceProvider>, ConfigError> {

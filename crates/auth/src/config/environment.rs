@@ -6,8 +6,8 @@ use tokens::{Algorithm, Key, KeySet};
 
 use super::sending::{address_checks, templates_from_env};
 use super::{
-    Captcha, Config, ConfigError, Hooks, Mfa, OAuthServer, Passkey, Pwned, Saml, Secret, SmsProvider, Smtp,
-    WebAuthn, parse_go_duration,
+    Captcha, Config, ConfigError, CustomOAuth, Hooks, Mfa, OAuthServer, Passkey, Pwned, Saml, Secret,
+    SmsProvider, Smtp, WebAuthn, parse_go_duration,
 };
 use crate::encryption::Encryption;
 
@@ -153,6 +153,7 @@ impl Variables<'_> {
         config.passkey = Passkey::from_env(self)?;
         config.oauth_server = OAuthServer::from_env(self)?;
         config.saml = Saml::from_env(self)?;
+        config.custom_oauth = CustomOAuth::from_env(self)?;
         config.hooks = Hooks::from_env(self)?;
         config.captcha = Captcha::from_env(self)?;
         config.password.pwned = Pwned::from_env(self)?;

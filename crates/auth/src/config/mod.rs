@@ -29,7 +29,7 @@ pub use factors::{FactorSwitch, Mfa, Passkey, PhoneFactor, WebAuthn};
 pub use guards::{Captcha, CaptchaProvider, Hook, HookTarget, Hooks, Pwned};
 pub use oauth_server::OAuthServer;
 pub use problem::ConfigError;
-pub use providers::{OAuthProvider, Wallet, Web3};
+pub use providers::{CustomOAuth, OAuthProvider, Wallet, Web3};
 pub use rate::Rate;
 pub use saml::Saml;
 pub use secret::Secret;
@@ -91,6 +91,8 @@ pub struct Config {
     pub oauth_server: OAuthServer,
     /// Single sign-on by SAML.
     pub saml: Saml,
+    /// Providers that administrators describe at run time.
+    pub custom_oauth: CustomOAuth,
     /// Rate limiters.
     pub rate_limits: RateLimits,
     /// Do not write `auth.audit_log_entries` (the log still tells).
@@ -243,6 +245,11 @@ pub struct External {
     pub allowed_id_token_issuers: Vec<String>,
     /// Providers' users may sign in before their address is verified.
     pub allow_unverified_email_sign_ins: bool,
+    /// Addresses that administrators name at run time (metadata of identity providers, custom providers) may lead to this machine
+    /// and its networks.
+    pub private_addresses: bool,
+    /// Further certificate authorities for those addresses, as DER; not configurable but by tests.
+    pub authorities: Vec<Vec<u8>>,
     /// How long a provider may take to answer.
     pub http_timeout: Duration,
     /// Signing in with a wallet.
@@ -302,6 +309,7 @@ impl Default for Config {
             passkey: Passkey::default(),
             oauth_server: OAuthServer::default(),
             saml: Saml::default(),
+            custom_oauth: CustomOAuth::default(),
             rate_limits: RateLimits::default(),
             audit_log_disable_postgres: false,
             cleanup: false,
@@ -398,6 +406,8 @@ impl Default for External {
             redirect_url: String::new(),
             allowed_id_token_issuers: providers::default_issuers(),
             allow_unverified_email_sign_ins: false,
+            private_addresses: false,
+            authorities: Vec::new(),
             http_timeout: Duration::from_secs(10),
             web3: Web3::default(),
             own_linking_domain: Vec::new(),

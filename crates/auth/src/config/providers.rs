@@ -8,7 +8,7 @@ use super::environment::Variables;
 use super::{ConfigError, External};
 
 /// Names of the providers, with the words the environment uses.
-const PROVIDERS: [(&str, &str); 24] = [
+const PROVIDERS: [(&str, &str); 25] = [
     ("apple", "APPLE"),
     ("azure", "AZURE"),
     ("bitbucket", "BITBUCKET"),
@@ -32,6 +32,7 @@ const PROVIDERS: [(&str, &str); 24] = [
     ("workos", "WORKOS"),
     ("twitch", "TWITCH"),
     ("twitter", "TWITTER"),
+    ("x", "X"),
     ("zoom", "ZOOM"),
 ];
 
@@ -54,6 +55,33 @@ pub struct OAuthProvider {
     pub skip_nonce_check: bool,
     /// Users need no address.
     pub email_optional: bool,
+}
+
+/// Providers that administrators describe at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomOAuth {
+    /// Whether there are such.
+    pub enabled: bool,
+    /// How many there may be; no limit at 0.
+    pub max_providers: i64,
+    /// The address under which they reach us, if it is not the service's own: `/callback` follows it.
+    pub external_url: String,
+}
+
+impl Default for CustomOAuth {
+    fn default() -> Self {
+        Self { enabled: true, max_providers: 0, external_url: String::new() }
+    }
+}
+
+impl CustomOAuth {
+    pub(super) fn from_env(vars: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            enabled: vars.flag("CUSTOM_OAUTH_ENABLED", true)?,
+            max_providers: vars.number("CUSTOM_OAUTH_MAX_PROVIDERS", 0)?,
+            external_url: vars.text("CUSTOM_OAUTH_EXTERNAL_URL").unwrap_or_default(),
+        })
+    }
 }
 
 /// Signing in with a wallet.
@@ -135,6 +163,7 @@ pub(super) fn read(vars: &Variables<'_>, external: &mut External) -> Result<(), 
         external.allowed_id_token_issuers = issuers;
     }
     external.allow_unverified_email_sign_ins = vars.flag("MAILER_ALLOW_UNVERIFIED_EMAIL_SIGN_INS", false)?;
+    external.private_addresses = vars.flag("EXTERNAL_ALLOW_PRIVATE_ADDRESSES", false)?;
     external.http_timeout = vars.frequency("INTERNAL_HTTP_TIMEOUT", external.http_timeout)?;
     let wallet = |name: &str| -> Result<Wallet, ConfigError> {
         let default = Wallet::default();

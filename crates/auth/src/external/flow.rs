@@ -34,6 +34,9 @@ pub(crate) struct Flow {
     pub(crate) linking_target_id: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) email_optional: bool,
+    /// Where our secret for the provider is kept, if it wants one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_state_id: Option<Uuid>,
 }
 
 impl Flow {

@@ -155,6 +155,17 @@ impl Field for Option<Object> {
     }
 }
 
+/// A switch that may be left alone.
+impl Field for Option<bool> {
+    fn store(&mut self, value: Value) -> Result<(), Mismatch> {
+        self.insert(false).store(value)
+    }
+
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
 /// A pointer to a string: absent and null are both `None`, an empty string is not.
 pub(crate) type Pointer = Option<String>;
 

@@ -1,5 +1,9 @@
 //! The address of a provider's sign-in page.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
 use super::description::Source;
 use super::{Discovery, Provider, ProviderError, twitter};
 use crate::State;
@@ -9,11 +13,12 @@ use crate::http::Form;
 const OURS: [&str; 4] = ["client_id", "redirect_uri", "response_type", "state"];
 
 /// The page to send somebody to. `extra` are the caller's parameters, which go along.
-pub(crate) async fn authorize_url(
+pub(super) async fn authorize_url(
     state: &State,
     provider: &Provider,
     scopes: &str,
     flow: &str,
+    verifier: Option<&str>,
     extra: &Form,
 ) -> Result<String, ProviderError> {
     let description = provider.description;
@@ -22,7 +27,7 @@ pub(crate) async fn authorize_url(
     }
     let endpoint = match description.source {
         Source::Discovered(issuer) => {
-            Discovery::of(state, provider.config.issuer(issuer)).await?.authorization_endpoint
+            Discovery::of(state.outside(), provider.config.issuer(issuer)).await?.authorization_endpoint
         }
         _ => format!("{}{}", provider.host(description.auth_host), description.authorize),
     };
@@ -47,6 +52,15 @@ pub(crate) async fn authorize_url(
     query.set("redirect_uri", provider.config.redirect_uri.as_str());
     query.set("response_type", "code");
     query.set("state", flow);
+    prove(&mut query, verifier);
     let separator = if endpoint.contains('?') { '&' } else { '?' };
     Ok(format!("{endpoint}{separator}{}", query.encode()))
+}
+
+/// Shows a hash of our secret, if there is one.
+pub(super) fn prove(query: &mut Form, verifier: Option<&str>) {
+    if let Some(verifier) = verifier {
+        query.set("code_challenge", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())));
+        query.set("code_challenge_method", "S256");
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Description {
     pub(super) scopes: &'static [&'static str],
     /// Whether callers may ask for more scopes.
     pub(super) takes_scopes: bool,
+    /// Whether it wants to see that who redeems a code is who asked for it.
+    pub(super) wants_proof: bool,
     /// Whether the client's secret goes into the body of the exchange and nowhere else.
     pub(super) secret_in_body: bool,
     pub(super) source: Source,
@@ -43,6 +45,7 @@ const BASE: Description = Description {
     api_path: "",
     scopes: &[],
     takes_scopes: true,
+    wants_proof: false,
     secret_in_body: false,
     source: Source::TokenAnswer,
 };
@@ -60,8 +63,8 @@ const fn split(name: &'static str, auth_host: &'static str, api_host: &'static s
 pub(super) const APPLE: &str = "https://appleid.apple.com";
 pub(super) const GOOGLE: &str = "https://accounts.google.com";
 
-/// The providers of GoTrue 2.180.
-const PROVIDERS: [Description; 24] = [
+/// The providers of GoTrue 2.180, and `x` of 2.184.
+const PROVIDERS: [Description; 25] = [
     Description {
         scopes: &["email", "name"],
         takes_scopes: false,
@@ -229,6 +232,17 @@ const PROVIDERS: [Description; 24] = [
         ..at("workos", "api.workos.com")
     },
     Description {
+        token_host: "api.x.com",
+        authorize: "/i/oauth2/authorize",
+        token: "/2/oauth2/token",
+        scopes: &["users.email", "tweet.read", "users.read", "offline.access"],
+        wants_proof: true,
+        source: Source::Calls(&[
+            "/2/users/me?user.fields=id,name,username,confirmed_email,profile_image_url,url,created_at",
+        ]),
+        ..split("x", "x.com", "api.x.com")
+    },
+    Description {
         api_path: "/v2",
         takes_scopes: false,
         source: Source::Calls(&["/users/me"]),
@@ -239,7 +253,7 @@ const PROVIDERS: [Description; 24] = [
 impl Description {
     /// The provider of a name in lower case.
     pub(crate) fn of(name: &str) -> Option<&'static Self> {
-        static ALL: [Description; 24] = PROVIDERS;
+        static ALL: [Description; 25] = PROVIDERS;
         ALL.iter().find(|description| description.name == name)
     }
 }

@@ -6,12 +6,27 @@ use super::description::Source;
 use super::{Discovery, IdToken, Profile, Provider, ProviderError, oidc, profile, twitter};
 use crate::State;
 use crate::http::Form;
+use crate::outside::Outside;
 
 /// The parts of a callback that matter.
 pub(crate) struct Callback<'a> {
     pub(crate) code: &'a str,
+    /// The secret of which the sign-in page was shown a hash.
+    pub(crate) verifier: Option<&'a str>,
     /// Apple's: who the user is, the first time only.
     pub(crate) user: &'a str,
+}
+
+impl Callback<'_> {
+    /// What it brings to the token endpoint.
+    pub(super) fn form(&self) -> Form {
+        let mut form = Form::default();
+        form.set("code", self.code);
+        if let Some(verifier) = self.verifier {
+            form.set("code_verifier", verifier);
+        }
+        form
+    }
 }
 
 /// Somebody who signed in at a provider.
@@ -27,6 +42,13 @@ pub(crate) enum Failure {
     Profile(ProviderError),
 }
 
+/// Ourselves, as a provider knows us.
+pub(super) struct Ourselves<'a> {
+    pub(super) id: &'a str,
+    pub(super) secret: &'a str,
+    pub(super) redirect_uri: &'a str,
+}
+
 /// The answer of a token endpoint.
 pub(super) struct Tokens {
     pub(super) access_token: String,
@@ -36,12 +58,12 @@ pub(super) struct Tokens {
 }
 
 /// Exchanges a code and asks who it is.
-pub(crate) async fn complete(
+pub(super) async fn complete(
     state: &State,
     provider: &Provider,
     callback: Callback<'_>,
 ) -> Result<SignedIn, Failure> {
-    let tokens = exchange(state, provider, callback.code).await.map_err(Failure::Exchange)?;
+    let tokens = exchange(state, provider, callback.form()).await.map_err(Failure::Exchange)?;
     let mut profile = who(state, provider, &tokens).await.map_err(Failure::Profile)?;
     if provider.description.name == "apple" && !callback.user.is_empty() {
         profile::add_apple_name(&mut profile, callback.user).map_err(Failure::Profile)?;
@@ -59,35 +81,48 @@ pub(crate) async fn complete_oauth1(
     twitter::complete(state, provider, token, verifier).await
 }
 
-async fn exchange(state: &State, provider: &Provider, code: &str) -> Result<Tokens, ProviderError> {
+async fn exchange(state: &State, provider: &Provider, mut form: Form) -> Result<Tokens, ProviderError> {
     let description = provider.description;
     let url = match description.source {
         Source::Discovered(issuer) => {
-            Discovery::of(state, provider.config.issuer(issuer)).await?.token_endpoint
+            Discovery::of(state.outside(), provider.config.issuer(issuer)).await?.token_endpoint
         }
         _ => format!("{}{}", provider.host(description.token_host), description.token),
     };
-    let mut form = Form::default();
-    form.set("grant_type", "authorization_code");
-    form.set("code", code);
-    form.set("redirect_uri", provider.config.redirect_uri.as_str());
     if description.name == "apple" {
         form.set("client_id", provider.client_id());
         form.set("secret", provider.config.secret.as_str());
     }
-    let outgoing = state.outside();
-    let known = if description.secret_in_body { Some(true) } else { outgoing.wants_secret_in_body(&url) };
-    match known {
-        Some(in_body) => request(state, provider, &url, &form, in_body).await,
+    let ours = Ourselves {
+        id: provider.client_id(),
+        secret: &provider.config.secret,
+        redirect_uri: &provider.config.redirect_uri,
+    };
+    let in_body = description.secret_in_body.then_some(true);
+    redeem(state.outside(), &url, &ours, form, in_body).await
+}
+
+/// Exchanges the code of a form. `in_body` says where the secret goes, if that is known.
+pub(super) async fn redeem(
+    outside: &Outside,
+    url: &str,
+    ours: &Ourselves<'_>,
+    mut form: Form,
+    in_body: Option<bool>,
+) -> Result<Tokens, ProviderError> {
+    form.set("grant_type", "authorization_code");
+    form.set("redirect_uri", ours.redirect_uri);
+    match in_body.or_else(|| outside.wants_secret_in_body(url)) {
+        Some(in_body) => request(outside, ours, url, &form, in_body).await,
         // As the original finds out: first the header, then the body.
-        None => match request(state, provider, &url, &form, false).await {
+        None => match request(outside, ours, url, &form, false).await {
             Ok(tokens) => {
-                outgoing.learn_secret_in_body(&url, false);
+                outside.learn_secret_in_body(url, false);
                 Ok(tokens)
             }
             Err(_) => {
-                let tokens = request(state, provider, &url, &form, true).await?;
-                outgoing.learn_secret_in_body(&url, true);
+                let tokens = request(outside, ours, url, &form, true).await?;
+                outside.learn_secret_in_body(url, true);
                 Ok(tokens)
             }
         },
@@ -95,15 +130,15 @@ async fn exchange(state: &State, provider: &Provider, code: &str) -> Result<Toke
 }
 
 async fn request(
-    state: &State,
-    provider: &Provider,
+    outside: &Outside,
+    ours: &Ourselves<'_>,
     url: &str,
     form: &Form,
     secret_in_body: bool,
 ) -> Result<Tokens, ProviderError> {
-    let (id, secret) = (provider.client_id(), provider.config.secret.as_str());
+    let (id, secret) = (ours.id, ours.secret);
     let mut form = form.clone();
-    let mut request = state.outside().post(url).header("content-type", "application/x-www-form-urlencoded");
+    let mut request = outside.post(url).header("content-type", "application/x-www-form-urlencoded");
     if secret_in_body {
         form.set("client_id", id);
         form.set("client_secret", secret);
@@ -111,7 +146,7 @@ async fn request(
         let (id, secret) = (crate::http::escape_query(id), crate::http::escape_query(secret));
         request = request.basic_auth(id, Some(secret));
     }
-    let answer = state.outside().send(request.body(form.encode())).await?;
+    let answer = outside.send(request.body(form.encode())).await?;
     let kind = answer.content_type.split(';').next().unwrap_or_default();
     let whole = match kind {
         "application/x-www-form-urlencoded" | "text/plain" => {
@@ -178,7 +213,7 @@ async fn from_id_token(
         oidc::check_azure(provider, issuer)?;
     }
     let token: IdToken =
-        oidc::verify(state, issuer, &tokens.id_token, provider.description.name == "apple").await?;
+        oidc::verify(state.outside(), issuer, &tokens.id_token, provider.description.name == "apple").await?;
     if !token.is_for(provider.client_id()) {
         return Err("the ID token is for another client".into());
     }

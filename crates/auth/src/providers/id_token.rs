@@ -96,6 +96,10 @@ impl IdToken {
         Self { claims }
     }
 
+    pub(super) fn into_claims(self) -> Object {
+        self.claims
+    }
+
     fn text(&self, name: &str) -> &str {
         self.claims.get(name).and_then(Value::as_str).unwrap_or_default()
     }
@@ -110,11 +114,7 @@ impl IdToken {
 
     /// For whom it is.
     pub(crate) fn audience(&self) -> Vec<&str> {
-        match self.claims.get("aud") {
-            Some(Value::String(aud)) => vec![aud],
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        }
+        audience(&self.claims)
     }
 
     pub(crate) fn is_for(&self, client_id: &str) -> bool {
@@ -218,10 +218,10 @@ impl IdToken {
                 told
             }
             FACEBOOK => of(true, &[("sub", sub), ("name", name), ("picture", picture), ("provider_id", sub)]),
-            SNAPCHAT => Profile { emails: email(address, true), claims: self.known_claims() },
+            SNAPCHAT => Profile { emails: email(address, true), claims: known_claims(&self.claims) },
             _ if is_public_cloud(issuer) => self.azure(),
             _ if is_apple(issuer) => self.apple(),
-            _ => Profile { emails: email(address, verified), claims: self.known_claims() },
+            _ => Profile { emails: email(address, verified), claims: known_claims(&self.claims) },
         })
     }
 
@@ -283,29 +283,36 @@ impl IdToken {
         }
         Profile { emails: email(self.text("email"), true), claims: told }
     }
+}
 
-    /// The claims that any issuer may use, as they are.
-    fn known_claims(&self) -> Object {
-        let pairs: Vec<(&str, &str)> =
-            CLAIMS_OF_TEXT.iter().chain(&["user_name", ""]).map(|name| (*name, self.text(name))).collect();
-        let mut told = claims(&pairs);
-        for name in ["iat", "exp"] {
-            if let Some(number) =
-                self.claims.get(name).and_then(Value::as_f64).filter(|number| *number != 0.0)
-            {
-                told.insert(name.into(), number.into());
-            }
+/// The claims that any issuer may use, as they are.
+pub(super) fn known_claims(raw: &Object) -> Object {
+    let text = |name: &str| raw.get(name).and_then(Value::as_str).unwrap_or_default();
+    let pairs: Vec<(&str, &str)> =
+        CLAIMS_OF_TEXT.iter().chain(&["user_name"]).map(|name| (*name, text(name))).collect();
+    let mut told = claims(&pairs);
+    for name in ["iat", "exp"] {
+        if let Some(number) = raw.get(name).and_then(Value::as_f64).filter(|number| *number != 0.0) {
+            told.insert(name.into(), number.into());
         }
-        let audience = self.audience();
-        if !audience.is_empty() {
-            told.insert("aud".into(), audience.into());
-        }
-        if self.claims.get("phone_verified").is_some_and(profile::is_true) {
-            told.insert("phone_verified".into(), true.into());
-        }
-        if let Some(custom) = self.claims.get("custom_claims").filter(|custom| custom.is_object()) {
-            told.insert("custom_claims".into(), custom.clone());
-        }
-        told
+    }
+    let audience = audience(raw);
+    if !audience.is_empty() {
+        told.insert("aud".into(), audience.into());
+    }
+    if raw.get("phone_verified").is_some_and(profile::is_true) {
+        told.insert("phone_verified".into(), true.into());
+    }
+    if let Some(custom) = raw.get("custom_claims").filter(|custom| custom.is_object()) {
+        told.insert("custom_claims".into(), custom.clone());
+    }
+    told
+}
+
+fn audience(claims: &Object) -> Vec<&str> {
+    match claims.get("aud") {
+        Some(Value::String(aud)) => vec![aud],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
     }
 }

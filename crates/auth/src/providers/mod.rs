@@ -1,9 +1,11 @@
 //! Sign-in with others: one description a provider, one way to talk to them.
 //!
 //! Most are alike: an authorization page, a token endpoint, one or two calls for the profile. What differs is in
-//! [`description`]; how each tells its profile is in [`profile`]; those that speak OpenID Connect share [`oidc`].
+//! [`description`]; those that an administrator describes at run time are [`custom`]; how each tells its profile is in [`profile`]; those that speak OpenID Connect share [`oidc`].
 
+mod address;
 mod authorize;
+mod custom;
 mod description;
 mod exchange;
 mod id_token;
@@ -13,11 +15,13 @@ mod twitter;
 
 use crate::State;
 use crate::config::OAuthProvider;
+use crate::http::Form;
 use crate::json::Object;
 
-pub(crate) use authorize::authorize_url;
+pub(crate) use address::check as check_address;
+pub(crate) use custom::{Custom, PREFIX as CUSTOM, PROTECTED, RESERVED};
 pub(crate) use description::Description;
-pub(crate) use exchange::{Callback, Failure, SignedIn, complete, complete_oauth1};
+pub(crate) use exchange::{Callback, Failure, SignedIn, complete_oauth1};
 pub(crate) use id_token::{CLAIMS_OF_TEXT, IdToken, fixed_issuer, is_apple, issuer_named, peek_issuer};
 pub(crate) use oidc::{Discovery, is_public_cloud, verify};
 
@@ -72,6 +76,64 @@ pub(crate) enum ProviderError {
 impl From<&'static str> for ProviderError {
     fn from(reason: &'static str) -> Self {
         Self::Answer(reason)
+    }
+}
+
+/// A place to sign in at: one that we know, or one that an administrator described.
+pub(crate) enum Place {
+    Known(Provider),
+    Custom(Box<Custom>),
+}
+
+impl Place {
+    /// A place by its name in any case. The text says why it cannot be used, in the original's words.
+    pub(crate) async fn find(state: &State, name: &str) -> Result<Self, String> {
+        let lower = name.to_lowercase();
+        match lower.starts_with(CUSTOM) {
+            true => Ok(Self::Custom(Box::new(Custom::find(state, &lower).await?))),
+            false => Provider::find(state, name).map(Self::Known),
+        }
+    }
+
+    /// Whether its users need no address.
+    pub(crate) fn email_optional(&self) -> bool {
+        match self {
+            Self::Known(provider) => provider.config.email_optional,
+            Self::Custom(custom) => custom.row.email_optional,
+        }
+    }
+
+    /// Whether it wants to see that who redeems a code is who asked for it.
+    pub(crate) fn wants_proof(&self) -> bool {
+        match self {
+            Self::Known(provider) => provider.description.wants_proof,
+            Self::Custom(custom) => custom.row.pkce_enabled,
+        }
+    }
+
+    /// The page to send somebody to. `extra` are the caller's parameters, which go along.
+    pub(crate) async fn authorize_url(
+        &self,
+        state: &State,
+        scopes: &str,
+        flow: &str,
+        verifier: Option<&str>,
+        extra: &Form,
+    ) -> Result<String, ProviderError> {
+        match self {
+            Self::Known(provider) => {
+                authorize::authorize_url(state, provider, scopes, flow, verifier, extra).await
+            }
+            Self::Custom(custom) => Ok(custom.authorize_url(scopes, flow, verifier, extra)),
+        }
+    }
+
+    /// Exchanges a code and asks who it is.
+    pub(crate) async fn complete(&self, state: &State, callback: Callback<'_>) -> Result<SignedIn, Failure> {
+        match self {
+            Self::Known(provider) => exchange::complete(state, provider, callback).await,
+            Self::Custom(custom) => custom.complete(state, callback).await,
+        }
     }
 }
 

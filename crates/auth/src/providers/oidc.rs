@@ -1,54 +1,84 @@
 //! OpenID Connect: discovery, key sets, and what makes an ID token good.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokens::{KeySet, Policy};
 
 use super::{IdToken, Provider, ProviderError};
-use crate::State;
 use crate::json::Timestamp;
+use crate::outside::Outside;
 
-/// What an issuer says of itself.
-#[derive(Clone, Debug, Deserialize)]
+/// What an issuer says of itself, in the order in which it is shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Discovery {
+    #[serde(default)]
     pub(crate) issuer: String,
     #[serde(default)]
     pub(crate) authorization_endpoint: String,
     #[serde(default)]
     pub(crate) token_endpoint: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) userinfo_endpoint: String,
+    #[serde(default)]
     pub(crate) jwks_uri: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scopes_supported: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    response_types_supported: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grant_types_supported: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    subject_types_supported: Vec<String>,
 }
 
 impl Discovery {
     /// Asks an issuer. An issuer that calls itself otherwise is refused.
-    pub(crate) async fn of(state: &State, issuer: &str) -> Result<Self, ProviderError> {
-        let discovered = Self::of_any(state, issuer).await?;
+    pub(crate) async fn of(outside: &Outside, issuer: &str) -> Result<Self, ProviderError> {
+        Self::at(outside, &usual_url(issuer), issuer).await
+    }
+
+    /// The same at another place than the usual one.
+    pub(crate) async fn at(outside: &Outside, url: &str, issuer: &str) -> Result<Self, ProviderError> {
+        let discovered = Self::fetch(outside, url).await?;
         if discovered.issuer != issuer {
             return Err("the issuer calls itself otherwise".into());
         }
         Ok(discovered)
     }
 
-    async fn of_any(state: &State, issuer: &str) -> Result<Self, ProviderError> {
-        let url = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
-        let outgoing = state.outside();
-        let answer = outgoing.send(outgoing.get(&url)).await?.json()?;
+    async fn fetch(outside: &Outside, url: &str) -> Result<Self, ProviderError> {
+        let answer = outside.send(outside.get(url)).await?.json()?;
         Self::deserialize(answer).map_err(|_| ProviderError::Answer("the discovery document is malformed"))
     }
+}
+
+fn usual_url(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
 /// Checks an ID token's signature, times and issuer. Its audience and nonce are the caller's to check. Apple has two names
 /// for itself, either of which may stand in a token.
 pub(crate) async fn verify(
-    state: &State,
+    outside: &Outside,
     issuer: &str,
     token: &str,
     is_apple: bool,
 ) -> Result<IdToken, ProviderError> {
-    let discovery =
-        if is_apple { Discovery::of_any(state, issuer).await? } else { Discovery::of(state, issuer).await? };
-    let outgoing = state.outside();
-    let answer = outgoing.send(outgoing.get(&discovery.jwks_uri)).await?;
+    let discovery = match is_apple {
+        true => Discovery::fetch(outside, &usual_url(issuer)).await?,
+        false => Discovery::of(outside, issuer).await?,
+    };
+    verify_against(outside, &discovery, token, is_apple).await
+}
+
+/// The same for an issuer that has described itself.
+pub(super) async fn verify_against(
+    outside: &Outside,
+    discovery: &Discovery,
+    token: &str,
+    is_apple: bool,
+) -> Result<IdToken, ProviderError> {
+    let answer = outside.send(outside.get(&discovery.jwks_uri)).await?;
     let text =
         String::from_utf8(answer.body).map_err(|_| ProviderError::Answer("the key set is malformed"))?;
     let keys =

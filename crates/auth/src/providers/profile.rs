@@ -93,6 +93,7 @@ pub(super) fn read(provider: &str, api: &str, answers: &[Value]) -> Result<Profi
         "twitch" => twitch(api, user)?,
         "twitter" => twitter(api, user),
         "workos" => workos(api, user),
+        "x" => x(api, user),
         "zoom" => zoom(api, user),
         _ => return Err("nobody knows how this provider tells its profiles".into()),
     };
@@ -322,6 +323,25 @@ fn twitter(api: &str, user: &Value) -> Profile {
     Profile { emails: email(text(user, "/email"), true), claims: told }
 }
 
+fn x(api: &str, user: &Value) -> Profile {
+    let (id, name) = (text(user, "/data/id"), text(user, "/data/username"));
+    let mut claims = usual(api, id, text(user, "/data/name"), text(user, "/data/profile_image_url"));
+    let page = format!("https://x.com/{name}");
+    for (claim, value) in [
+        ("preferred_username", name),
+        ("user_name", name),
+        ("profile", &page),
+        ("website", text(user, "/data/url")),
+    ] {
+        if !value.is_empty() {
+            claims.insert(claim.into(), value.into());
+        }
+    }
+    custom(&mut claims, json!({"created_at": text(user, "/data/created_at")}));
+    // Only confirmed addresses are told.
+    Profile { emails: email(text(user, "/data/confirmed_email"), true), claims }
+}
+
 fn workos(api: &str, answer: &Value) -> Profile {
     let user = answer.get("profile").unwrap_or(&Value::Null);
     let name = format!("{} {}", text(user, "/first_name"), text(user, "/last_name"));
@@ -403,6 +423,16 @@ mod tests {
             {"url": "large", "height": 9, "width": 9}]});
         let profile = read("spotify", "https://api.spotify.com/v1", &[user]).unwrap();
         assert_eq!((profile.claims["picture"].as_str(), profile.emails[0].verified), (Some("large"), false));
+    }
+
+    #[test]
+    fn x_tells_confirmed_addresses_alone() {
+        let user = json!({"data": {"id": "7", "name": "Ada", "username": "ada", "confirmed_email": "a@b.c"}});
+        let profile = read("x", "https://api.x.com", &[user]).unwrap();
+        assert_eq!((profile.subject(), profile.emails[0].verified), ("7", true));
+        assert_eq!(profile.claims["profile"], "https://x.com/ada");
+        let user = json!({"data": {"id": "7", "username": "ada"}});
+        assert!(read("x", "https://api.x.com", &[user]).unwrap().emails.is_empty());
     }
 
     #[test]

@@ -12,13 +12,17 @@ use crate::external::flow::Flow;
 use crate::http::{Caller, Context, redirect_target, see};
 use crate::json;
 use crate::pkce;
-use crate::providers::{Provider, authorize_url};
+use crate::providers::{CUSTOM, Place};
+use crate::random;
 use crate::session::Method;
-use crate::store::{flow_states, users};
+use crate::store::{client_states, flow_states, users};
 use crate::user::User;
 
 /// Parameters that are for us and not for the provider.
 const OWN: [&str; 4] = ["scopes", "provider", "code_challenge", "code_challenge_method"];
+
+/// Characters of our own secrets of sign-ins.
+const VERIFIER: usize = 64;
 
 pub(super) async fn get(extract::State(state): extract::State<State>, request: Context) -> Result<Response> {
     let url = begin(&state, &request, None).await?;
@@ -41,9 +45,13 @@ pub(super) async fn link(
 
 async fn begin(state: &State, request: &Context, target: Option<&User>) -> Result<String> {
     let query = &request.query;
-    let name = query.get("provider");
+    // Names of custom providers have one spelling; the others are kept as they were asked for, as in the original.
+    let mut name = query.get("provider").to_owned();
+    if name.to_lowercase().starts_with(CUSTOM) {
+        name = name.to_lowercase();
+    }
     let unsupported = |reason: String| Error::invalid(format!("Unsupported provider: {reason}"));
-    let provider = Provider::find(state, name).map_err(unsupported)?;
+    let place = Place::find(state, &name).await.map_err(unsupported)?;
     let invite_token = query.get("invite_token");
     if !invite_token.is_empty() {
         let mut db = state.database().await?;
@@ -57,25 +65,33 @@ async fn begin(state: &State, request: &Context, target: Option<&User>) -> Resul
         Some(challenge) => {
             let mut db = state.database().await?;
             let method = challenge.stored_method()?;
-            let id = flow_states::insert_external(&mut db, name, Method::OAuth, &challenge.challenge, method)
+            let id = flow_states::insert(&mut db, None, &name, Method::OAuth, &challenge.challenge, method)
                 .await?;
             id.to_string()
         }
         None => String::new(),
     };
+    let mut client_state_id = None;
+    let verifier = place.wants_proof().then(|| random::alphanumeric(VERIFIER));
+    if let Some(verifier) = &verifier {
+        let mut db = state.database().await?;
+        client_state_id = Some(client_states::insert(&mut db, &name, verifier).await?);
+    }
+    tracing::info!(request_id = %request.id, provider = name, "redirecting to an external provider");
     let flow = Flow {
-        provider: name.to_owned(),
+        provider: name,
         invite_token: invite_token.to_owned(),
         referrer: redirect_target(request, state.config()),
         flow_state_id,
         linking_target_id: target.map(|user| user.id.to_string()).unwrap_or_default(),
-        email_optional: provider.config.email_optional,
+        email_optional: place.email_optional(),
+        client_state_id,
         ..Flow::default()
     };
     let mut extra = query.clone();
     extra.retain(|name| !OWN.contains(&name));
-    tracing::info!(request_id = %request.id, provider = name, "redirecting to an external provider");
-    authorize_url(state, &provider, query.get("scopes"), &flow.seal(state)?, &extra)
+    place
+        .authorize_url(state, query.get("scopes"), &flow.seal(state)?, verifier.as_deref(), &extra)
         .await
         .map_err(|error| unsupported(error.to_string()).because(Cause::Other(error.into())))
 }

@@ -11,10 +11,11 @@ use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::external::flow::Flow;
 use crate::external::{Admitted, accept_invite, admit, ask_before_creating, link_to};
 use crate::http::{Body, Context, Form, GoUrl, request_audience, see};
-use crate::providers::{Callback, Failure, Profile, Provider, SignedIn, complete, complete_oauth1};
+use crate::json::Timestamp;
+use crate::providers::{Callback, Failure, Place, Profile, Provider, SignedIn, complete_oauth1};
 use crate::session::{Method, TokenResponse, sign_in};
 use crate::store::flow_states::{self, Told};
-use crate::store::users;
+use crate::store::{client_states, users};
 use crate::user::User;
 
 /// How a sign-in ended.
@@ -92,15 +93,13 @@ async fn linking_target(state: &State, flow: &Flow) -> Result<Option<User>> {
 
 /// What the provider says.
 async fn at_provider<'a>(state: &State, flow: &Flow, value: impl Fn(&str) -> &'a str) -> Result<SignedIn> {
-    let find = || {
-        Provider::find(state, &flow.provider).map_err(|reason| {
-            let message = format!("Unsupported provider: {reason}");
-            Error::bad_request(ErrorCode::OAuthProviderNotSupported, message)
-        })
+    let unsupported = |reason: String| {
+        let message = format!("Unsupported provider: {reason}");
+        Error::bad_request(ErrorCode::OAuthProviderNotSupported, message)
     };
     // Only the exact name goes the older way, as in the original.
     if flow.provider == "twitter" {
-        let provider = find()?;
+        let provider = Provider::find(state, &flow.provider).map_err(unsupported)?;
         let answer = complete_oauth1(state, &provider, value("oauth_token"), value("oauth_verifier")).await;
         return answer.map_err(|failure| match failure {
             Failure::Exchange(error) => {
@@ -123,14 +122,38 @@ async fn at_provider<'a>(state: &State, flow: &Flow, value: impl Fn(&str) -> &'a
             "OAuth callback with missing authorization code missing",
         ));
     }
-    let provider = find()?;
-    let callback = Callback { code, user: value("user") };
-    complete(state, &provider, callback).await.map_err(|failure| match failure {
+    let place = Place::find(state, &flow.provider).await.map_err(unsupported)?;
+    let verifier = take_verifier(state, flow).await?;
+    if place.wants_proof() && verifier.is_none() {
+        let message = "OAuth PKCE code verifier missing";
+        return Err(Error::bad_request(ErrorCode::OAuthInvalidState, message));
+    }
+    let callback = Callback { code, verifier: verifier.as_deref(), user: value("user") };
+    place.complete(state, callback).await.map_err(|failure| match failure {
         Failure::Exchange(error) => Error::internal(format!("Unable to exchange external code: {code}"))
             .because(Cause::Other(error.into())),
         Failure::Profile(error) => Error::internal("Error getting user profile from external provider")
             .because(Cause::Other(error.into())),
     })
+}
+
+/// Seconds for which our secret of a sign-in is good.
+const VERIFIER_LIFETIME: i64 = 300;
+
+/// Our secret of a sign-in, if it has one. It is gone then, so no answer of a provider is worth anything twice.
+async fn take_verifier(state: &State, flow: &Flow) -> Result<Option<String>> {
+    let Some(id) = flow.client_state_id else { return Ok(None) };
+    let mut db = state.database().await?;
+    let found = client_states::take(&mut db, id).await.step("Failed to find OAuth state")?;
+    let found = found
+        .ok_or_else(|| Error::unprocessable(ErrorCode::OAuthClientStateNotFound, "OAuth state not found"))?;
+    if found.provider != flow.provider {
+        return Err(Error::bad_request(ErrorCode::OAuthInvalidState, "OAuth provider mismatch"));
+    }
+    if Timestamp::now().unix() - found.created_at.unix() > VERIFIER_LIFETIME {
+        return Err(Error::unprocessable(ErrorCode::OAuthClientStateExpired, "OAuth state expired"));
+    }
+    Ok(Some(found.verifier))
 }
 
 async fn finish(

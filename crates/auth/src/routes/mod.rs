@@ -10,6 +10,7 @@ mod admin_users_one;
 mod admin_users_update;
 mod authorize;
 mod callback;
+mod custom_providers;
 mod factor_challenge;
 mod factor_enroll;
 mod factor_unenroll;
@@ -135,6 +136,11 @@ pub(crate) fn table(state: State) -> Router {
                 .put(sso_providers::update)
                 .delete(sso_providers::delete)
                 .fallback(sso_providers::method_not_allowed),
+        )
+        .route("/admin/custom-providers", admin(get(custom_providers::list).post(custom_providers::create)))
+        .route(
+            "/admin/custom-providers/{identifier}",
+            admin(get(custom_providers::get).put(custom_providers::update).delete(custom_providers::delete)),
         )
         .route("/oauth/clients/register", open(post(oauth_clients::register_dynamically)))
         .route("/oauth/authorize", open(get(oauth_authorize::get)))

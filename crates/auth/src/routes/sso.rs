@@ -104,10 +104,7 @@ pub(super) async fn post(
         Some(challenge) => {
             let method = challenge.stored_method()?;
             let name = Method::Sso.as_str();
-            Some(
-                flow_states::insert_external(&mut db, name, Method::Sso, &challenge.challenge, method)
-                    .await?,
-            )
+            Some(flow_states::insert(&mut db, None, name, Method::Sso, &challenge.challenge, method).await?)
         }
         None => None,
     };

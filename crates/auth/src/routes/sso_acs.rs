@@ -231,7 +231,7 @@ async fn described(state: &State, provider: &SsoProvider) -> Result<IdentityProv
 }
 
 async fn renewed(state: &State, provider: &SsoProvider, url: &str) -> Result<IdentityProvider, String> {
-    let xml = fetch(url).await.map_err(|error| error.to_string())?;
+    let xml = fetch(state.strangers(), url).await.map_err(|error| error.to_string())?;
     let fresh = IdentityProvider::parse(&xml).map_err(|error| error.to_string())?;
     if fresh.entity_id != provider.entity_id {
         return Err("it describes another provider now".into());

@@ -5,35 +5,18 @@ use axum::response::Response;
 use database::TransactionOptions;
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::State;
 use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::http::{Admin, Body, Context, GoUrl};
-use crate::json::{self, Field, Mismatch, Pointer, Timestamp, params};
+use crate::json::{self, Pointer, Timestamp, params};
+use crate::providers::check_address;
 use crate::saml::{FetchError, IdentityProvider, Mapping, MetadataError, fetch, format};
 use crate::store::sso_providers::{self, SsoProvider};
 
 const FORMATS: [&str; 4] =
     [format::PERSISTENT, format::EMAIL_ADDRESS, format::TRANSIENT, format::UNSPECIFIED];
-
-/// A switch that may be left alone.
-#[derive(Debug, Default)]
-struct Switch(Option<bool>);
-
-impl Field for Switch {
-    fn store(&mut self, value: Value) -> Result<(), Mismatch> {
-        let mut flag = false;
-        flag.store(value)?;
-        self.0 = Some(flag);
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        self.0 = None;
-    }
-}
 
 #[derive(Serialize)]
 struct Listed {
@@ -51,7 +34,7 @@ params! {
         attribute_mapping: Mapping,
         name_id_format: String,
         resource_id: Pointer,
-        disabled: Switch,
+        disabled: Option<bool>,
     }
 }
 
@@ -86,15 +69,18 @@ impl Params {
     }
 
     /// The metadata, as it is and as it is understood; none where none was named.
-    async fn metadata(&self) -> Result<Option<(String, IdentityProvider)>> {
+    async fn metadata(&self, state: &State) -> Result<Option<(String, IdentityProvider)>> {
         let xml = match (self.metadata_xml.as_str(), self.metadata_url.as_str()) {
             ("", "") => return Ok(None),
-            ("", url) => fetch(url).await.map_err(|error| match error {
-                FetchError::Status(..) => {
-                    Error::bad_request(ErrorCode::SamlMetadataFetchFailed, error.to_string())
-                }
-                FetchError::Failed(reason) => Error::Unexpected(Cause::Other(reason.into())),
-            })?,
+            ("", url) => {
+                check_address(state, url).await?;
+                fetch(state.strangers(), url).await.map_err(|error| match error {
+                    FetchError::Status(..) => {
+                        Error::bad_request(ErrorCode::SamlMetadataFetchFailed, error.to_string())
+                    }
+                    FetchError::Failed(reason) => Error::Unexpected(Cause::Other(reason.into())),
+                })?
+            }
             (xml, _) => xml.as_bytes().to_vec(),
         };
         let provider = IdentityProvider::parse(&xml).map_err(|error| Error::invalid(error.to_string()))?;
@@ -136,7 +122,7 @@ pub(super) async fn create(
     let params: Params = body.read()?;
     params.check(false)?;
     let (xml, described) = params
-        .metadata()
+        .metadata(&state)
         .await?
         .ok_or_else(|| Error::invalid("Either metadata_xml or metadata_url must be set"))?;
     let mut connection = state.database().await?;
@@ -162,7 +148,7 @@ pub(super) async fn create(
     let provider = SsoProvider {
         id: Uuid::new_v4(),
         resource_id: params.resource_id,
-        disabled: params.disabled.0,
+        disabled: params.disabled,
         entity_id: described.entity_id,
         metadata_xml: xml,
         metadata_url: some(params.metadata_url),
@@ -197,7 +183,7 @@ pub(super) async fn update(
     params.check(true)?;
     let now = Timestamp::now_stored();
     let before = provider.clone();
-    if let Some((xml, described)) = params.metadata().await? {
+    if let Some((xml, described)) = params.metadata(&state).await? {
         if described.entity_id != provider.entity_id {
             let message = format!(
                 "SAML Metadata can be updated only if the EntityID matches for the provider; expected '{}' but got '{}'",
@@ -231,7 +217,7 @@ pub(super) async fn update(
     if let Some(id) = params.resource_id {
         provider.resource_id = Some(id).filter(|id| !id.is_empty());
     }
-    provider.disabled = params.disabled.0.or(provider.disabled);
+    provider.disabled = params.disabled.or(provider.disabled);
     if !is_same(&provider, &before) {
         provider.updated_at = now;
         let conflict = |cause: Cause| {

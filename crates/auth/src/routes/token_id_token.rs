@@ -7,11 +7,11 @@ use subtle::ConstantTimeEq;
 
 use crate::State;
 use crate::config::OAuthProvider;
-use crate::error::{Cause, Error, ErrorCode, Result};
+use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::external::{Admitted, admit, ask_before_creating, link_to};
 use crate::http::{Body, Caller, RequestContext, request_audience};
 use crate::json::{self, params};
-use crate::providers::{self, IdToken};
+use crate::providers::{self, CUSTOM, Custom, IdToken};
 use crate::session::{Method, sign_in};
 use crate::user::User;
 
@@ -37,6 +37,8 @@ struct Source {
     /// For whom the token may be.
     client_ids: Vec<String>,
     config: OAuthProvider,
+    /// The provider itself, where an administrator described it.
+    custom: Option<Custom>,
 }
 
 fn refused(description: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -55,7 +57,7 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
         true => Some(linking_user(state, request).await?),
         false => None,
     };
-    let source = find(state, &params)?;
+    let source = find(state, &params).await?;
     if !source.config.enabled {
         let message = format!("Provider (issuer {:?}) is not enabled", source.issuer);
         return Err(Error::bad_request(ErrorCode::ProviderDisabled, message));
@@ -66,7 +68,11 @@ pub(super) async fn grant(state: &State, request: &RequestContext, body: &Body) 
     };
     let is_apple = source.name == "apple";
     let issuer = source.config.issuer(&source.issuer);
-    let token = providers::verify(state, issuer, &params.id_token, is_apple).await.map_err(bad)?;
+    let token = match &source.custom {
+        Some(custom) => custom.verify(state.strangers(), &params.id_token).await,
+        None => providers::verify(state.outside(), issuer, &params.id_token, is_apple).await,
+    };
+    let token = token.map_err(bad)?;
     token.check_access_token(&params.access_token).map_err(bad)?;
     let mut profile = token.profile().map_err(bad)?;
     profile.settle_email();
@@ -113,10 +119,13 @@ async fn linking_user(state: &State, request: &RequestContext) -> Result<User> {
     Ok(Caller::of(request, state).await?.user)
 }
 
-fn find(state: &State, params: &Params) -> Result<Source> {
+async fn find(state: &State, params: &Params) -> Result<Source> {
     let config = state.config();
     let external = &config.external;
     let Some(name) = providers::issuer_named(config, &params.provider, &params.issuer) else {
+        if params.provider.starts_with(CUSTOM) {
+            return find_custom(state, &params.provider).await;
+        }
         tracing::warn!(
             issuer = params.issuer,
             "the id_token grant with an issuer and a client id is deprecated"
@@ -129,6 +138,7 @@ fn find(state: &State, params: &Params) -> Result<Source> {
             issuer: params.issuer.clone(),
             client_ids: vec![params.client_id.clone()],
             config: OAuthProvider { enabled: true, ..OAuthProvider::default() },
+            custom: None,
         });
     };
     let mut own = external.providers.get(name).cloned().unwrap_or_default();
@@ -169,7 +179,36 @@ fn find(state: &State, params: &Params) -> Result<Source> {
         "keycloak" => own.url.clone(),
         name => providers::fixed_issuer(name).to_owned(),
     };
-    Ok(Source { name: name.to_owned(), issuer, client_ids, config: own })
+    Ok(Source { name: name.to_owned(), issuer, client_ids, config: own, custom: None })
+}
+
+/// A provider that an administrator described.
+async fn find_custom(state: &State, name: &str) -> Result<Source> {
+    if !state.config().custom_oauth.enabled {
+        return Err(Error::invalid("Custom OAuth providers are disabled"));
+    }
+    let row = Custom::row(state, name).await.step("Error finding custom provider")?;
+    let row = row.ok_or_else(|| Error::invalid(format!("Custom provider {name:?} not found")))?;
+    if !row.enabled {
+        let message = format!("Custom provider {name:?} is disabled");
+        return Err(Error::bad_request(ErrorCode::ProviderDisabled, message));
+    }
+    if !row.is_oidc() {
+        return Err(Error::invalid(format!("Provider {name:?} is not an OIDC provider")));
+    }
+    let config = OAuthProvider {
+        enabled: true,
+        skip_nonce_check: row.skip_nonce_check,
+        email_optional: row.email_optional,
+        ..OAuthProvider::default()
+    };
+    let issuer = row.issuer.clone().unwrap_or_default();
+    let custom = Custom::of(state, row).await.map_err(|error| {
+        tracing::warn!(provider = name, %error, "a custom provider cannot be used");
+        refused("Bad ID token")
+    })?;
+    let client_ids = custom.client_ids().map(str::to_owned).collect();
+    Ok(Source { name: name.to_owned(), issuer, client_ids, config, custom: Some(custom) })
 }
 
 fn check(source: &Source, token: &IdToken, nonce: &str) -> Result<()> {

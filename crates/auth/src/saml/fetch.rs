@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use reqwest::{StatusCode, redirect};
+use reqwest::StatusCode;
 use uuid::Uuid;
 
-/// Longest metadata that is read.
-const LARGEST: usize = 1 << 20;
+use crate::outside::{self, Outside};
+use crate::providers::ProviderError;
+
 /// Longest wait, all in all. Requests themselves end after ten seconds.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -41,27 +42,18 @@ pub(crate) enum FetchError {
     Failed(String),
 }
 
-/// Fetches metadata over HTTPS, wherever that leads.
-pub(crate) async fn fetch(url: &str) -> Result<Vec<u8>, FetchError> {
-    let failed = |error: reqwest::Error| FetchError::Failed(error.without_url().to_string());
-    let client = outgoing::builder()
-        .https_only(true)
-        .redirect(redirect::Policy::limited(5))
+/// Fetches metadata over HTTPS, from wherever that leads but places that strangers may not name.
+pub(crate) async fn fetch(strangers: &Outside, url: &str) -> Result<Vec<u8>, FetchError> {
+    let failed = |error: ProviderError| FetchError::Failed(error.to_string());
+    let request = strangers
+        .client()
+        .get(url)
         .timeout(TIMEOUT)
-        .build()
-        .map_err(failed)?;
-    let request =
-        client.get(url).header("accept", "application/xml;charset=UTF-8").header("accept-charset", "UTF-8");
-    let mut answer = request.send().await.map_err(failed)?;
+        .header("accept", "application/xml;charset=UTF-8")
+        .header("accept-charset", "UTF-8");
+    let answer = strangers.ask(request).await.map_err(failed)?;
     if answer.status() != StatusCode::OK {
         return Err(FetchError::Status(answer.status().as_u16(), url.to_owned()));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(FetchError::Failed("the metadata is too long".into()));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    outside::read(answer).await.map_err(failed)
 }

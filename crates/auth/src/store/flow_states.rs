@@ -22,38 +22,10 @@ pub(crate) struct FlowState {
     pub(crate) code_issued_at: Option<Timestamp>,
 }
 
-/// Begins a flow; `challenge_method` is in the database's spelling.
+/// Begins a flow; `challenge_method` is in the database's spelling. Without a user, a provider will tell whose it is.
 pub(crate) async fn insert(
     db: &mut Connection,
-    user_id: Uuid,
-    provider_type: &str,
-    method: Method,
-    challenge: &str,
-    challenge_method: &str,
-) -> Result<()> {
-    db.execute(
-        "insert into auth.flow_state (
-             id, user_id, auth_code, code_challenge_method, code_challenge, provider_type,
-             provider_access_token, provider_refresh_token, created_at, updated_at, authentication_method
-         ) values ($1, $2, $3, $4::text::auth.code_challenge_method, $5, $6, '', '', $7, $7, $8)",
-        &[
-            &Uuid::new_v4(),
-            &user_id,
-            &Uuid::new_v4().to_string(),
-            &challenge_method,
-            &challenge,
-            &provider_type,
-            &Timestamp::now(),
-            &method.as_str(),
-        ],
-    )
-    .await
-    .map(|_| ())
-}
-
-/// Begins a flow whose user a provider will tell.
-pub(crate) async fn insert_external(
-    db: &mut Connection,
+    user_id: Option<Uuid>,
     provider_type: &str,
     method: Method,
     challenge: &str,
@@ -62,11 +34,12 @@ pub(crate) async fn insert_external(
     let id = Uuid::new_v4();
     db.execute(
         "insert into auth.flow_state (
-             id, auth_code, code_challenge_method, code_challenge, provider_type,
+             id, user_id, auth_code, code_challenge_method, code_challenge, provider_type,
              provider_access_token, provider_refresh_token, created_at, updated_at, authentication_method
-         ) values ($1, $2, $3::text::auth.code_challenge_method, $4, $5, '', '', $6, $6, $7)",
+         ) values ($1, $2, $3, $4::text::auth.code_challenge_method, $5, $6, '', '', $7, $7, $8)",
         &[
             &id,
+            &user_id,
             &Uuid::new_v4().to_string(),
             &challenge_method,
             &challenge,

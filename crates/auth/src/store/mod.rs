@@ -6,6 +6,8 @@ pub(crate) mod amr;
 pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod challenges;
+pub(crate) mod client_states;
+pub(crate) mod custom_providers;
 pub(crate) mod factors;
 pub(crate) mod flow_states;
 pub(crate) mod identities;

@@ -58,6 +58,51 @@ async fn what_was_counted_stays_unless_the_limits_change() {
 }
 
 #[tokio::test]
+async fn every_limit_can_change_while_the_service_runs() {
+    let mut limited = config();
+    limited.rate_limits.header = Some("x-caller".into());
+    limited.oauth_server.enabled = true;
+    limited.oauth_server.allow_dynamic_registration = true;
+    limited.passkey.enabled = true;
+    limited.webauthn.rp_id = "localhost".into();
+    limited.webauthn.rp_origins = vec!["http://localhost:3000".into()];
+    limited.external.web3.solana.enabled = true;
+    limited.saml = crate::saml::usual().saml;
+    let service = Service::start_running(limited.clone()).await;
+    const ROUTES: [&str; 6] = [
+        "/oauth/clients/register",
+        "/passkeys/authentication/options",
+        "/token?grant_type=web3",
+        "/sso",
+        "/sso/saml/acs",
+        "/verify",
+    ];
+    // A limit of nothing still lets thirty through at once, all but none after them.
+    let refused = async |path: &str| {
+        let mut refused = 0;
+        for _ in 0..31 {
+            let request = service.post(path, json!({})).header("x-caller", "ann");
+            refused += usize::from(request.send().await.status == 429);
+        }
+        refused
+    };
+    for path in ROUTES {
+        assert!(refused(path).await <= 1, "{path}");
+    }
+    limited.oauth_server.registration_rate_limit = 1e9;
+    limited.passkey.rate_limit = 1e9;
+    limited.external.web3.rate_limit = 1e9;
+    limited.saml.sign_in_rate_limit = 1e9;
+    limited.saml.assertion_rate_limit = 1e9;
+    service.running.as_ref().unwrap().reload(limited).unwrap();
+    for path in &ROUTES[..5] {
+        assert_eq!(refused(path).await, 0, "{path}");
+    }
+    // The one that did not change has counted on.
+    assert!(refused("/verify").await > 20);
+}
+
+#[tokio::test]
 async fn instances_with_their_own_configuration_share_a_database() {
     let first = Service::start().await;
     let mut closed = config();
