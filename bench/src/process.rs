@@ -1,5 +1,6 @@
 //! CPU time and memory of a process and of its children, read from /proc.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -16,13 +17,17 @@ pub(crate) fn cpu_micros(pid: u32) -> Result<u64> {
     Ok(ticks * 1_000_000 / 100)
 }
 
-/// The same of all processes below one: those that have ended are not counted.
-pub(crate) fn cpu_micros_below(root: u32) -> Result<u64> {
-    let mut total = 0;
-    for pid in descendants(root)?.into_iter().filter(|pid| *pid != root) {
-        total += cpu_micros(pid).unwrap_or(0);
-    }
-    Ok(total)
+/// The same of each process below one.
+pub(crate) fn cpu_micros_below(root: u32) -> Result<HashMap<u32, u64>> {
+    let below = descendants(root)?.into_iter().filter(|pid| *pid != root);
+    // One may end between the listing and this line.
+    Ok(below.filter_map(|pid| Some((pid, cpu_micros(pid).ok()?))).collect())
+}
+
+/// What the processes below one have used since: of those that have ended meanwhile nothing is known.
+pub(crate) fn cpu_micros_below_since(root: u32, before: &HashMap<u32, u64>) -> Result<u64> {
+    let now = cpu_micros_below(root)?;
+    Ok(now.iter().map(|(pid, micros)| micros.saturating_sub(before.get(pid).copied().unwrap_or(0))).sum())
 }
 
 /// Resident memory of one process, in KiB.

@@ -17,7 +17,7 @@ use crate::Arguments;
 use crate::backend::{Backend, free_port};
 use crate::load::{self, Http};
 use crate::pgbench::{Script, Target};
-use crate::process::{cpu_micros, cpu_micros_below};
+use crate::process::{cpu_micros, cpu_micros_below, cpu_micros_below_since};
 use crate::record::{Recorded, Recorder};
 use crate::table::{head, line, median, note};
 
@@ -124,7 +124,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
                 load::run(backend.address, connections, duration, application.request_bytes()).await?;
             let share = |micros: u64| micros as f64 / outcome.requests as f64;
             cpu[index].push(share(cpu_micros(backend.pid())? - before.0));
-            below[index].push(share(cpu_micros_below(backend.pid())? - before.1));
+            below[index].push(share(cpu_micros_below_since(backend.pid(), &before.1)?));
             ours[index].push(outcome.per_second);
             tails[index].push(outcome.p99.as_secs_f64() * 1e3);
             middles[index].push(outcome.p50.as_secs_f64() * 1e3);

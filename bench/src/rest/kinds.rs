@@ -1,5 +1,6 @@
 //! Other kinds of requests: a list with embeds, an insert, a function; and many rows in one insert.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use crate::Arguments;
 use crate::backend::Backend;
 use crate::load::{self, Http};
 use crate::pgbench::{Script, Target};
-use crate::process::cpu_micros;
+use crate::process::{cpu_micros, cpu_micros_below, cpu_micros_below_since};
 use crate::table::{head, line, median, note};
 
 const SETUP: &str = "
@@ -51,7 +52,7 @@ struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind {
-        name: "a list of 100 rows, a to-one and a to-many embed",
+        name: "100 rows, to-one and to-many embed",
         method: "GET",
         path: "/posts?select=id,title,author:authors(name),comments(id,body)&order=id&limit=100",
         body: "",
@@ -83,16 +84,16 @@ impl Application {
     }
 }
 
-/// Requests per second, CPU of the server for each in µs, p99 in ms: one list a run.
+/// Requests per second, CPU of the server and of PostgreSQL for each in µs, p99 in ms: one of each a run.
 #[derive(Default)]
 struct Runs {
-    limit: Vec<f64>,
     ours: Vec<f64>,
     cpu: Vec<f64>,
+    below: Vec<f64>,
     tail: Vec<f64>,
 }
 
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: [usize; 3] = [8, 16, 64];
 
 pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -113,25 +114,35 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
         wait(&backend, &application, kind).await?;
     }
     let duration = Duration::from_secs(arguments.seconds);
-    let mut figures: Vec<Runs> = KINDS.iter().map(|_| Runs::default()).collect();
+    let mut figures: Vec<(Vec<f64>, [Runs; CONNECTIONS.len()])> =
+        KINDS.iter().map(|_| Default::default()).collect();
     for _ in 0..arguments.runs {
-        for ((kind, script), runs) in KINDS.iter().zip(&scripts).zip(&mut figures) {
-            runs.limit.push(script.best(&arguments.pgbench, &target, arguments.seconds)?);
-            let request = application.any(kind.method, &format!("/rest/v1{}", kind.path), kind.body);
-            let before = cpu_micros(backend.pid())?;
-            let outcome = load::run(backend.address, CONNECTIONS, duration, move |_| request.clone()).await?;
-            runs.cpu.push((cpu_micros(backend.pid())? - before) as f64 / outcome.requests as f64);
-            runs.ours.push(outcome.per_second);
-            runs.tail.push(outcome.p99.as_secs_f64() * 1e3);
+        for ((kind, script), (limit, runs)) in KINDS.iter().zip(&scripts).zip(&mut figures) {
+            limit.push(script.best(&arguments.pgbench, &target, arguments.seconds)?);
+            let request: Rc<[u8]> =
+                application.any(kind.method, &format!("/rest/v1{}", kind.path), kind.body).into();
+            for (connections, runs) in CONNECTIONS.into_iter().zip(runs) {
+                let request = request.clone();
+                let before = (cpu_micros(backend.pid())?, cpu_micros_below(backend.pid())?);
+                let outcome =
+                    load::run(backend.address, connections, duration, move |_| request.clone()).await?;
+                let share = |micros: u64| micros as f64 / outcome.requests as f64;
+                runs.cpu.push(share(cpu_micros(backend.pid())? - before.0));
+                runs.below.push(share(cpu_micros_below_since(backend.pid(), &before.1)?));
+                runs.ours.push(outcome.per_second);
+                runs.tail.push(outcome.p99.as_secs_f64() * 1e3);
+            }
         }
     }
-    head(
-        "REST, signed in, 16 connections; limit: pgbench with our SQL, best of 4/8/16 connections, pipelined",
-    );
-    for (kind, runs) in KINDS.iter().zip(&figures) {
-        line(kind.name, median(&runs.ours), median(&runs.limit), "1/s", kind.target);
-        note("  server CPU per request", median(&runs.cpu), "µs");
-        note("  p99", median(&runs.tail), "ms");
+    head("REST, signed in; limit: pgbench with our SQL, best of 4/8/16 connections, pipelined");
+    for (kind, (limit, runs)) in KINDS.iter().zip(&figures) {
+        for (connections, runs) in CONNECTIONS.into_iter().zip(runs) {
+            let name = format!("{}, {connections} connections", kind.name);
+            line(&name, median(&runs.ours), median(limit), "1/s", kind.target);
+            note("  server CPU per request", median(&runs.cpu), "µs");
+            note("  PostgreSQL CPU per request", median(&runs.below), "µs");
+            note("  p99", median(&runs.tail), "ms");
+        }
     }
     bulk(arguments, &backend, &application).await?;
     backend.stop()
