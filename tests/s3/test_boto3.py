@@ -1,5 +1,6 @@
 """boto3 with its defaults, through the front door under its prefix."""
 
+import base64
 import hashlib
 import io
 
@@ -76,6 +77,40 @@ def test_large_files_go_in_parts_and_come_back(backend, bucket):
     assert (part["PartsCount"], part["Body"].read()) == (3, body[16 * MIB :])
 
 
+def test_attributes_come_in_one_answer(backend, bucket):
+    s3 = backend.s3()
+    s3.upload_fileobj(io.BytesIO(b"x" * (17 * MIB)), bucket, "k")
+    wanted = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    found = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=wanted, MaxParts=2)
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert (found["ETag"], found["StorageClass"]) == (head["ETag"].strip('"'), "STANDARD")
+    assert (found["ObjectSize"], found["LastModified"]) == (17 * MIB, head["LastModified"])
+    assert found["Checksum"]["ChecksumCRC32"] == head["ChecksumCRC32"]
+    parts = found["ObjectParts"]
+    assert (parts["TotalPartsCount"], parts["NextPartNumberMarker"], parts["IsTruncated"]) == (3, 2, True)
+    assert [(part["PartNumber"], part["Size"]) for part in parts["Parts"]] == [(1, 8 * MIB), (2, 8 * MIB)]
+    rest = s3.get_object_attributes(
+        Bucket=bucket, Key="k", ObjectAttributes=["ObjectParts"], PartNumberMarker=parts["NextPartNumberMarker"]
+    )
+    assert ([part["Size"] for part in rest["ObjectParts"]["Parts"]], "ETag" in rest) == ([MIB], False)
+
+
+def test_a_completion_may_say_what_must_come_of_it(backend, bucket):
+    s3 = backend.s3()
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
+    place = {"Bucket": bucket, "Key": "k", "UploadId": upload}
+    part = s3.upload_part(**place, PartNumber=1, Body=b"part", ChecksumAlgorithm="SHA256")
+    listed = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
+    whole = base64.b64encode(hashlib.sha256(hashlib.sha256(b"part").digest()).digest()).decode() + "-1"
+    complete = s3.complete_multipart_upload
+    assert refused(complete, **place, MultipartUpload=listed, ChecksumSHA256="bad") == (400, "BadDigest")
+    done = complete(**place, MultipartUpload=listed, ChecksumSHA256=whole)
+    assert done["ChecksumSHA256"] == whole
+    # Whoever lost the answer asks again.
+    again = complete(**place, MultipartUpload=listed, ChecksumSHA256=whole)
+    assert (again["ETag"], again["ChecksumSHA256"]) == (done["ETag"], whole)
+
+
 def test_ranges_and_conditions(backend, bucket):
     s3 = backend.s3()
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")["ETag"]
@@ -88,7 +123,9 @@ def test_ranges_and_conditions(backend, bucket):
     put = s3.put_object
     assert refused(put, Bucket=bucket, Key="k", Body=b"", IfNoneMatch="*") == (412, "PreconditionFailed")
     assert refused(put, Bucket=bucket, Key="k", Body=b"", IfMatch='"x"') == (412, "PreconditionFailed")
+    assert refused(put, Bucket=bucket, Key="k", Body=b"", IfNoneMatch=etag) == (412, "PreconditionFailed")
     put(Bucket=bucket, Key="k", Body=b"new", IfMatch=etag)
+    put(Bucket=bucket, Key="k", Body=b"newer", IfNoneMatch=etag)
     put(Bucket=bucket, Key="other", Body=b"new", IfNoneMatch="*")
 
 
@@ -152,12 +189,14 @@ def test_sub_resources_overwrite_nothing(backend, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"bytes")
     tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
     assert refused(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags) == (501, "NotImplemented")
-    assert refused(s3.put_object_acl, Bucket=bucket, Key="k", ACL="private") == (501, "NotImplemented")
+    assert refused(s3.put_object_acl, Bucket=bucket, Key="k", ACL="public-read") == (501, "NotImplemented")
     retention = {"Mode": "GOVERNANCE"}
     assert refused(s3.put_object_retention, Bucket=bucket, Key="k", Retention=retention) == (501, "NotImplemented")
     assert refused(s3.get_bucket_policy, Bucket=bucket) == (501, "NotImplemented")
     assert refused(s3.put_bucket_policy, Bucket="made-by-policy", Policy="{}") == (501, "NotImplemented")
     assert refused(s3.head_bucket, Bucket="made-by-policy")[0] == 404
+    # An object is as public as its bucket, and may be said to be.
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="private")
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"bytes"
 
 
@@ -197,6 +236,8 @@ def test_a_form_uploads_what_its_policy_allows(backend, bucket):
     answer = requests.post(url, data=fields, files={"file": ("a.txt", b"hello")}, timeout=20)
     assert answer.status_code == 204, answer.text
     assert backend.s3().get_object(Bucket=bucket, Key="forms/a.txt")["Body"].read() == b"hello"
+    wrong = {**fields, "x-amz-checksum-sha256": base64.b64encode(bytes(32)).decode()}
+    assert "BadDigest" in requests.post(url, data=wrong, files={"file": ("a.txt", b"jello")}, timeout=20).text
     assert "EntityTooLarge" in requests.post(url, data=fields, files={"file": ("a.txt", b"hello!")}, timeout=20).text
     extra = {**fields, "acl": "public-read"}
     answer = requests.post(url, data=extra, files={"file": ("a.txt", b"hello")}, timeout=20)

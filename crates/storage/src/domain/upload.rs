@@ -31,6 +31,24 @@ pub enum Condition {
     Absent,
     /// There is an object with one of these entity tags (quoted), or with any tag for `*` (S3's `If-Match`).
     Matches(Vec<String>),
+    /// There is no object with one of these entity tags (quoted); there may be another or none (`If-None-Match`).
+    Differs(Vec<String>),
+}
+
+impl Condition {
+    /// Whether it allows a write over what is there: the tag of the object, which may have none, if there is one.
+    #[must_use]
+    pub fn allows(&self, current: Option<Option<&str>>) -> bool {
+        let listed = |tags: &[String], etag: Option<&str>| {
+            tags.iter().any(|tag| tag == "*" || Some(tag.as_str()) == etag)
+        };
+        match (self, current) {
+            (Self::Any, _) => true,
+            (Self::Absent, current) => current.is_none(),
+            (Self::Matches(tags), current) => current.is_some_and(|etag| listed(tags, etag)),
+            (Self::Differs(tags), current) => current.is_none_or(|etag| !listed(tags, etag)),
+        }
+    }
 }
 
 /// By which door content came, as events tell it.
@@ -310,6 +328,31 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if self.armed {
             self.domain.abandon(vec![self.blob.clone()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_look_at_what_is_there() {
+        let tags = || vec!["\"a\"".to_owned(), "\"b\"".to_owned()];
+        let any = || vec!["*".to_owned()];
+        let (none, a, c, untagged) = (None, Some(Some("\"a\"")), Some(Some("\"c\"")), Some(None));
+        for (condition, allowed) in [
+            (Condition::Any, [true; 4]),
+            (Condition::Absent, [true, false, false, false]),
+            (Condition::Matches(tags()), [false, true, false, false]),
+            (Condition::Matches(any()), [false, true, true, true]),
+            (Condition::Differs(tags()), [true, false, true, true]),
+        ] {
+            assert_eq!(
+                [none, a, c, untagged].map(|current| condition.allows(current)),
+                allowed,
+                "{condition:?}"
+            );
         }
     }
 }

@@ -45,8 +45,8 @@ pub(super) async fn object(call: &Call) -> S3Result<Response> {
     Ok(list(call, object.row.owner_id.as_deref(), call.domain.find_bucket(call.bucket()).await?.public))
 }
 
-/// The canned lists that mean something here: `private` and `public-read`. Needs UPDATE on the bucket.
-pub(super) async fn put_bucket(call: &Call, content: Body) -> S3Result<Response> {
+/// The canned list that a request sets: whether everyone may read. No other list means anything here.
+async fn canned(call: &Call, content: Body) -> S3Result<bool> {
     let public = match call.header("x-amz-acl") {
         Some("private") => false,
         Some("public-read") => true,
@@ -54,7 +54,24 @@ pub(super) async fn put_bucket(call: &Call, content: Body) -> S3Result<Response>
         None => return Err(S3Error::not_implemented("an access control list of its own")),
     };
     body::whole(&call.headers, content, call.verified.as_ref(), MAX_CONFIGURATION).await?;
+    Ok(public)
+}
+
+/// Needs UPDATE on the bucket.
+pub(super) async fn put_bucket(call: &Call, content: Body) -> S3Result<Response> {
+    let public = canned(call, content).await?;
     let update = BucketUpdate { public: Some(public), ..BucketUpdate::default() };
     call.domain.update_bucket(&call.context, call.bucket(), &update).await?;
     Ok(empty(StatusCode::OK))
+}
+
+/// An object is as public as its bucket: setting that anew changes nothing, and anything else is refused rather than
+/// taken for done.
+pub(super) async fn put_object(call: &Call, content: Body) -> S3Result<Response> {
+    let public = canned(call, content).await?;
+    read::find(call).await?;
+    if call.domain.find_bucket(call.bucket()).await?.public == public {
+        return Ok(empty(StatusCode::OK));
+    }
+    Err(S3Error::not_implemented("an access control list that differs from the bucket's"))
 }

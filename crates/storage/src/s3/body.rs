@@ -89,20 +89,25 @@ impl Claims {
     }
 }
 
-/// The checksum in a request's headers.
-pub(crate) fn header_checksum(headers: &HeaderMap) -> S3Result<Option<Checksum>> {
+/// The one checksum in a request's headers, as it is written there. That of an object in parts ends in their number.
+pub(crate) fn claimed_checksum(headers: &HeaderMap) -> S3Result<Option<(Algorithm, &str)>> {
     let mut found = None;
     for algorithm in Algorithm::ALL {
         let Some(value) = headers.get(algorithm.header()) else { continue };
-        if found.is_some() {
+        let text = value.to_str().map_err(|_| invalid_checksum(algorithm))?;
+        if found.replace((algorithm, text.trim())).is_some() {
             return Err(S3Error::invalid_request(
                 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
             ));
         }
-        let checksum = value.to_str().ok().and_then(|text| Checksum::parse(algorithm, text));
-        found = Some(checksum.ok_or_else(|| invalid_checksum(algorithm))?);
     }
     Ok(found)
+}
+
+/// The checksum of a body in its request's headers.
+fn header_checksum(headers: &HeaderMap) -> S3Result<Option<Checksum>> {
+    let Some((algorithm, text)) = claimed_checksum(headers)? else { return Ok(None) };
+    Checksum::parse(algorithm, text).map(Some).ok_or_else(|| invalid_checksum(algorithm))
 }
 
 fn invalid_checksum(algorithm: Algorithm) -> S3Error {
@@ -170,7 +175,8 @@ pub(crate) async fn whole(
     Ok(bytes.freeze())
 }
 
-fn incoming_of(
+/// Prepares a body, whose size is known or is not.
+pub(crate) fn incoming_of(
     headers: &HeaderMap,
     body: Body,
     verified: Option<&Verified>,

@@ -60,6 +60,8 @@ pub(crate) enum Operation {
     GetBucketAcl,
     PutBucketAcl,
     GetObjectAcl,
+    PutObjectAcl,
+    GetObjectAttributes,
     GetBucketCors,
     PutBucketCors,
     DeleteBucketCors,
@@ -96,6 +98,8 @@ impl Operation {
             Self::GetBucketAcl => "storage.s3.bucket.get_acl",
             Self::PutBucketAcl => "storage.s3.bucket.put_acl",
             Self::GetObjectAcl => "storage.s3.object.get_acl",
+            Self::PutObjectAcl => "storage.s3.object.put_acl",
+            Self::GetObjectAttributes => "storage.s3.object.get_attributes",
             Self::GetBucketCors => "storage.s3.bucket.get_cors",
             Self::PutBucketCors => "storage.s3.bucket.put_cors",
             Self::DeleteBucketCors => "storage.s3.bucket.delete_cors",
@@ -243,6 +247,8 @@ pub(crate) fn dispatch(
             ("DELETE", None, true) => Operation::AbortMultipartUpload,
             ("POST", Some("uploads"), false) => Operation::CreateMultipartUpload,
             ("GET", Some("acl"), false) => Operation::GetObjectAcl,
+            ("PUT", Some("acl"), false) => Operation::PutObjectAcl,
+            ("GET", Some("attributes"), false) => Operation::GetObjectAttributes,
             ("GET", Some("tagging"), false) => Operation::GetObjectTagging,
             ("HEAD", None, _) => Operation::HeadObject,
             ("GET", None, false) => Operation::GetObject,
@@ -275,7 +281,6 @@ mod tests {
     #[test]
     fn sub_resources_never_fall_through() {
         for (method, path, query) in [
-            ("PUT", "/b/k", "acl"),
             ("PUT", "/b/k", "tagging"),
             ("PUT", "/b/k", "retention"),
             ("PUT", "/b", "policy"),
@@ -296,6 +301,7 @@ mod tests {
         assert_eq!(of("GET", "/b/", "list-type=2&prefix="), Ok(Operation::ListObjectsV2));
         assert_eq!(of("GET", "/", ""), Ok(Operation::ListBuckets));
         assert_eq!(of("POST", "/b/k", "uploads"), Ok(Operation::CreateMultipartUpload));
+        assert_eq!(of("PUT", "/b/k", "acl"), Ok(Operation::PutObjectAcl));
         assert_eq!(of("PUT", "/b/k", "uploads"), Err("NotImplemented".into()));
         assert_eq!(of("POST", "/b/k", ""), Err("MethodNotAllowed".into()));
     }

@@ -34,7 +34,7 @@ impl<'a> Parameters<'a> {
         Ok(Self {
             prefix: call.query("prefix").unwrap_or_default(),
             delimiter: call.query("delimiter").filter(|delimiter| !delimiter.is_empty()),
-            max: number(call, max_name, MAX_KEYS)?,
+            max: number(call.query(max_name), max_name, MAX_KEYS)?,
             encodes,
         })
     }
@@ -55,8 +55,8 @@ impl<'a> Parameters<'a> {
 }
 
 /// A number in the query, at most `max`, which is also the default.
-pub(super) fn number(call: &Call, name: &str, max: u32) -> S3Result<u32> {
-    match call.query(name) {
+pub(super) fn number(text: Option<&str>, name: &str, max: u32) -> S3Result<u32> {
+    match text {
         None => Ok(max),
         Some(text) => match text.parse::<u32>() {
             Ok(number) if number <= i32::MAX.unsigned_abs() => Ok(number.min(max)),

@@ -4,6 +4,7 @@
 //! the domain called, and the answer written as XML. Everything runs under the policies of whoever signed.
 
 mod acl;
+mod attributes;
 mod auth;
 mod body;
 mod buckets;
@@ -201,6 +202,8 @@ async fn run(call: &Call, operation: Operation, body: Body) -> S3Result<Response
         Operation::GetBucketAcl => acl::bucket(call).await,
         Operation::PutBucketAcl => acl::put_bucket(call, body).await,
         Operation::GetObjectAcl => acl::object(call).await,
+        Operation::PutObjectAcl => acl::put_object(call, body).await,
+        Operation::GetObjectAttributes => attributes::get(call).await,
         Operation::GetBucketCors => cors::get(call).await,
         Operation::PutBucketCors => cors::put(call, body).await,
         Operation::DeleteBucketCors => cors::delete(call).await,

@@ -306,7 +306,7 @@ fn runs(parts: &[Part]) -> Value {
 
 pub(super) async fn complete(call: &Call, content: Body) -> S3Result<Response> {
     // The header may speak of the object that comes of it, not of this list.
-    let claimed_whole = body::header_checksum(&call.headers)?;
+    let claimed_whole = body::claimed_checksum(&call.headers)?;
     let mut of_list = call.headers.clone();
     for algorithm in Algorithm::ALL {
         of_list.remove(algorithm.header());
@@ -331,10 +331,9 @@ pub(super) async fn complete(call: &Call, content: Body) -> S3Result<Response> {
         return Err(crate::Error::too_large().into());
     }
     let checksum = whole_checksum(&upload, &parts);
-    if let (Some(claimed), Some((algorithm, text, kind))) = (&claimed_whole, &checksum)
-        && claimed.algorithm == *algorithm
-        && kind == "FULL_OBJECT"
-        && claimed.text() != *text
+    if let (Some((of, claimed)), Some((algorithm, text, _))) = (&claimed_whole, &checksum)
+        && of == algorithm
+        && claimed != text
     {
         return Err(S3Error::bad_digest(algorithm.name()));
     }

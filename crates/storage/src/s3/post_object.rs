@@ -1,20 +1,17 @@
 //! Uploads from a browser's form.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::body::Outcome;
+use super::body::{self, Incoming};
 use super::error::{S3Error, S3Result};
 use super::write::{self, Put};
 use super::xml::Document;
 use super::{Call, auth, empty, headers, key, set};
 use crate::Context;
-use crate::blob::BodyError;
+use crate::checksum::Algorithm;
 use crate::domain::Condition;
 use crate::sigv4::{FormUpload, SignatureError, verify_form};
 
@@ -62,6 +59,23 @@ async fn read_fields(
     }
 }
 
+/// The key may be made of the file's own name; what the policy says is said of the key that comes of it.
+fn name_after_file(fields: &mut [(String, String)], filename: &str) {
+    let filename = filename.rsplit(['/', '\\']).next().unwrap_or_default();
+    for (_, value) in fields.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("key")) {
+        *value = value.replace("${filename}", filename);
+    }
+}
+
+/// The file's checksum among the fields, as the header that it would be.
+fn checksum_of(fields: &[(String, String)]) -> HeaderMap {
+    let pairs = fields.iter().filter_map(|(name, value)| {
+        let algorithm = Algorithm::of_header(name)?;
+        Some((HeaderName::from_static(algorithm.header()), HeaderValue::from_str(value).ok()?))
+    });
+    pairs.collect()
+}
+
 pub(super) async fn post(call: &Call, content: Body) -> S3Result<Response> {
     let boundary = call
         .header("content-type")
@@ -74,7 +88,8 @@ pub(super) async fn post(call: &Call, content: Body) -> S3Result<Response> {
             )
         })?;
     let mut form = multer::Multipart::new(content.into_data_stream(), boundary);
-    let (fields, file) = read_fields(&mut form).await?;
+    let (mut fields, file) = read_fields(&mut form).await?;
+    name_after_file(&mut fields, file.file_name().unwrap_or_default());
     let field = |name: &str| {
         fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
@@ -94,13 +109,11 @@ pub(super) async fn post(call: &Call, content: Body) -> S3Result<Response> {
     let name = field("key").filter(|name| !name.is_empty()).ok_or_else(|| {
         S3Error::invalid_argument("Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.")
     })?;
-    let filename = file.file_name().unwrap_or_default();
-    let filename = filename.rsplit(['/', '\\']).next().unwrap_or_default();
-    let key = key(&call.domain, &name.replace("${filename}", filename))?;
+    let key = key(&call.domain, name)?;
     let described =
         headers::describe(&described_by(&fields, file.content_type().map(ToString::to_string).as_deref()))?;
-    let outcome = Arc::new(Outcome::default());
-    let inflow = Box::pin(file.map(|chunk| chunk.map_err(|error| BodyError::Incomplete(error.to_string()))));
+    let body = Body::from_stream(file);
+    let Incoming { inflow, outcome, .. } = body::incoming_of(&checksum_of(&fields), body, None, None)?;
     let call = call.acting_as(context);
     let stored = write::store(
         &call,

@@ -1,5 +1,7 @@
 //! Reading objects.
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
@@ -30,10 +32,13 @@ pub(super) async fn find(call: &Call) -> S3Result<Object> {
         call.domain.find_bucket(call.bucket()).await?;
         return Ok(call.domain.find(&call.context, call.bucket(), &key).await?);
     }
-    // To the unsigned, what is not public does not exist; the answer is that nothing was signed.
     match call.domain.find_public(call.bucket(), &key).await {
         Ok(object) => Ok(object),
-        Err(error) if error.code == crate::Code::NoSuchBucket => Err(SignatureError::Missing.into()),
+        // That a bucket is not there is said to everyone; what is in a private one needs a signature.
+        Err(error) if error.code == crate::Code::NoSuchBucket => {
+            call.domain.find_bucket(call.bucket()).await?;
+            Err(SignatureError::Missing.into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -106,38 +111,60 @@ fn checksums(object: &Object, response: &mut Response) {
 }
 
 struct PartOf {
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
     /// How many parts there are, of an object that was uploaded in parts.
     count: Option<u64>,
 }
 
-/// The part that `partNumber` asks for. The sizes of parts are kept as runs: so many of that size, and so on.
+/// The part that `partNumber` asks for.
 fn part(call: &Call, object: &Object, size: u64) -> S3Result<Option<PartOf>> {
     let Some(text) = call.query("partNumber") else { return Ok(None) };
     let number =
         text.parse::<u64>().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| {
             S3Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
         })?;
-    let invalid = || S3Error::new("InvalidPart", 400, "The requested partnumber is not satisfiable");
-    let runs =
-        object.row.metadata.as_ref().and_then(|members| members.get("parts")).and_then(Value::as_array);
-    let Some(runs) = runs else {
-        return if number == 1 { Ok(Some(PartOf { range: 0..size, count: None })) } else { Err(invalid()) };
+    let found = match PartSizes::of(object) {
+        None if number == 1 => Some(PartOf { range: 0..size, count: None }),
+        None => None,
+        Some(parts) => parts.range(number).map(|range| PartOf {
+            range: range.start.min(size)..range.end.min(size),
+            count: Some(parts.count()),
+        }),
     };
-    let runs: Vec<(u64, u64)> =
-        runs.iter().filter_map(|run| Some((run.get(0)?.as_u64()?, run.get(1)?.as_u64()?))).collect();
-    let count = runs.iter().map(|(count, _)| count).sum();
-    let (mut start, mut left) = (0, number - 1);
-    for (count_of_run, length) in &runs {
-        if left < *count_of_run {
-            start += left * length;
-            let end = (start + length).min(size);
-            return Ok(Some(PartOf { range: start..end, count: Some(count) }));
-        }
-        left -= count_of_run;
-        start += count_of_run * length;
+    found
+        .map(Some)
+        .ok_or_else(|| S3Error::new("InvalidPart", 400, "The requested partnumber is not satisfiable"))
+}
+
+/// The sizes of the parts that an object came in, kept as runs: so many of that size, and so on.
+pub(super) struct PartSizes(Vec<(u64, u64)>);
+
+impl PartSizes {
+    /// None of an object that came in one piece.
+    pub(super) fn of(object: &Object) -> Option<Self> {
+        let runs = object.row.metadata.as_ref()?.get("parts")?.as_array()?;
+        let run = |run: &Value| Some((run.get(0)?.as_u64()?, run.get(1)?.as_u64()?));
+        Some(Self(runs.iter().filter_map(run).collect()))
     }
-    Err(invalid())
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|(count, _)| count).sum()
+    }
+
+    /// Where a part is, by its place from 1.
+    pub(super) fn range(&self, number: u64) -> Option<Range<u64>> {
+        let (mut start, mut left) = (0, number.checked_sub(1)?);
+        for (count, length) in &self.0 {
+            if left < *count {
+                start += left * length;
+                return Some(start..start + length);
+            }
+            left -= count;
+            start += count * length;
+        }
+        None
+    }
 }
 
 pub(super) async fn tagging(call: &Call) -> S3Result<Response> {

@@ -98,7 +98,7 @@ fn who(call: &Call, document: &mut Document, owner: Option<&str>) {
 
 pub(super) async fn list_parts(call: &Call) -> S3Result<Response> {
     let upload = find(call).await?;
-    let max = number(call, "max-parts", 1000)?;
+    let max = number(call.query("max-parts"), "max-parts", 1000)?;
     let marker: u32 = match call.query("part-number-marker") {
         None | Some("") => 0,
         Some(text) => {

@@ -14,7 +14,6 @@ use super::{Call, empty, set};
 use crate::Code;
 use crate::blob::{Attributes, Inflow};
 use crate::domain::{Condition, Mode, NewObject, ObjectKey, Stored, UploadKind};
-use crate::http_parts::conditions::matches;
 
 /// The condition that a put's headers make on the key.
 pub(super) fn condition(headers: &HeaderMap) -> S3Result<Condition> {
@@ -23,8 +22,8 @@ pub(super) fn condition(headers: &HeaderMap) -> S3Result<Condition> {
         (None, None) => Ok(Condition::Any),
         (None, Some("*")) => Ok(Condition::Absent),
         (Some(tags), None) => Ok(Condition::Matches(tags.split(',').map(quoted).collect())),
+        (None, Some(tags)) => Ok(Condition::Differs(tags.split(',').map(quoted).collect())),
         (Some(_), Some(_)) => Err(S3Error::not_implemented("If-Match together with If-None-Match")),
-        (None, Some(_)) => Err(S3Error::not_implemented("If-None-Match with an entity tag")),
     }
 }
 
@@ -52,19 +51,14 @@ async fn check_early(call: &Call, key: &ObjectKey, condition: &Condition) -> S3R
         Condition::Any => return Ok(()),
         _ => call.domain.find_signed(&call.context, call.bucket(), key).await,
     };
+    let allows = |current| {
+        if condition.allows(current) { Ok(()) } else { Err(S3Error::precondition_failed()) }
+    };
     match (condition, found) {
-        (Condition::Absent, Ok(_)) => Err(S3Error::precondition_failed()),
-        (Condition::Matches(tags), Ok(object)) => {
-            let etag = object.etag().unwrap_or_default();
-            if tags.iter().any(|tag| matches(tag, Some(etag), true)) {
-                Ok(())
-            } else {
-                Err(S3Error::precondition_failed())
-            }
-        }
+        (_, Ok(object)) => allows(Some(object.etag())),
         (Condition::Matches(_), Err(error)) if error.code == Code::NoSuchKey => Err(S3Error::no_such_key()),
-        (_, Err(error)) if error.code != Code::NoSuchKey => Err(error.into()),
-        _ => Ok(()),
+        (_, Err(error)) if error.code == Code::NoSuchKey => allows(None),
+        (_, Err(error)) => Err(error.into()),
     }
 }
 

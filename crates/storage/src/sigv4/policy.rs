@@ -7,6 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha1::Sha1;
 
+use crate::checksum::Algorithm;
+
 use super::{ALGORITHM, Credential, SignatureError, SigningKey, authorization, same};
 
 /// Why a form's policy does not allow it.
@@ -112,6 +114,8 @@ impl FormUpload {
 fn is_free(name: &str) -> bool {
     matches!(name, "policy" | "file" | "x-amz-signature" | "signature" | "awsaccesskeyid")
         || name.starts_with("x-ignore-")
+        // It allows nothing, it only refuses more.
+        || Algorithm::of_header(name).is_some()
 }
 
 /// Checks signature, expiration and conditions; the answer is the range of sizes that the file may have.
@@ -145,8 +149,11 @@ pub fn verify_form(
         .get("expiration")
         .and_then(Value::as_str)
         .ok_or(PolicyError::Invalid("it must contain an expiration."))?;
+    // RFC 3339 allows a space where ISO 8601 has a T.
     let expiration = DateTime::parse_from_rfc3339(expiration)
-        .map_err(|_| PolicyError::Invalid("the expiration is not an ISO 8601 date."))?;
+        .ok()
+        .filter(|_| !expiration.contains(' '))
+        .ok_or(PolicyError::Invalid("the expiration is not an ISO 8601 date."))?;
     if now >= expiration {
         return Err(PolicyError::Refused("Policy expired.".into()));
     }

@@ -202,6 +202,11 @@ fn policy_conditions_hold_for_every_field() {
     assert!(matches!(form(&other, &[key]), Err(PolicyError::Refused(_))));
     let expired = good.replace("2013-05-25", "2013-05-23");
     assert_eq!(form(&expired, &[key]), Err(PolicyError::Refused("Policy expired.".into())));
+    // RFC 3339's other form is none of ISO 8601.
+    let spaced = good.replace("25T00", "25 00");
+    assert!(matches!(form(&spaced, &[key]), Err(PolicyError::Invalid(_))));
+    // A checksum only refuses more.
+    assert_eq!(form(&good, &[key, ("x-amz-checksum-crc32", "AAAAAA==")]), Ok(Some((1, 100))));
 }
 
 #[test]

@@ -211,17 +211,15 @@ pub(crate) async fn commit(
     let before = [Statement::new(LOCK, &lock_params), Statement::new(CURRENT, &current_params)];
     let write = match object.condition {
         Condition::Absent => CREATE,
-        Condition::Any | Condition::Matches(_) => UPSERT,
+        Condition::Any | Condition::Matches(_) | Condition::Differs(_) => UPSERT,
     };
     let after =
         [Statement::new(write, &params), Statement::new(OWN_ROLE, &[]), Statement::new(KEEP, &keep_params)];
-    let (current, written) = if let Condition::Matches(tags) = &object.condition {
+    let looks = matches!(object.condition, Condition::Matches(_) | Condition::Differs(_));
+    let (current, written) = if looks {
         let mut transaction = domain.pool().begin_request(&request, &before).await.map_err(locked)?;
         let current = transaction.results().get(1).and_then(|result| result.rows.first().cloned());
-        let fits = current
-            .as_ref()
-            .is_some_and(|row| tags.iter().any(|tag| tag == "*" || row.text(1) == Some(tag.as_str())));
-        if !fits {
+        if !object.condition.allows(current.as_ref().map(|row| row.text(1))) {
             transaction.rollback().await?;
             return Err(Error::new(
                 Code::PreconditionFailed,

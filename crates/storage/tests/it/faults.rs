@@ -12,32 +12,41 @@ use storage::blob::{
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::service::{Service, config};
 
-/// A store that fails half way when told to, as a disk that fills up does.
-struct Failing {
+/// A local store with troubles.
+struct Troubled {
     store: LocalStore,
+    /// Writes fail half way while this is set, as on a disk that fills up.
     fails: Arc<AtomicBool>,
+    /// Told of each blob when it is written; the store says so once it is told to go on.
+    durable: Option<mpsc::UnboundedSender<oneshot::Sender<()>>>,
 }
 
-impl Store for Failing {
+impl Store for Troubled {
     fn kind(&self) -> &'static str {
-        "failing"
+        "troubled"
     }
     fn put<'a>(
         &'a self,
         name: &'a BlobName,
         attributes: &'a Attributes,
-        body: Inflow,
+        mut body: Inflow,
     ) -> BoxFuture<'a, Result<Written, StoreError>> {
-        if !self.fails.load(Ordering::Relaxed) {
-            return self.store.put(name, attributes, body);
-        }
         Box::pin(async move {
-            let mut body = body;
-            body.next().await;
-            Err(StoreError::Full)
+            if self.fails.load(Ordering::Relaxed) {
+                body.next().await;
+                return Err(StoreError::Full);
+            }
+            let written = self.store.put(name, attributes, body).await?;
+            if let Some(durable) = &self.durable {
+                let (go, gone) = oneshot::channel();
+                durable.send(go).unwrap();
+                gone.await.unwrap();
+            }
+            Ok(written)
         })
     }
     fn get<'a>(
@@ -82,8 +91,8 @@ async fn a_store_that_fails_leaves_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
     let store = LocalStore::open(folder.path().join("blobs"), None, false).unwrap();
-    let service =
-        Service::start_on(config(), Arc::new(Failing { store, fails: fails.clone() }), folder).await;
+    let store = Troubled { store, fails: fails.clone(), durable: None };
+    let service = Service::start_on(config(), Arc::new(store), folder).await;
     service.bucket("b", json!({})).await;
     service.put("b/a", "before").await;
     fails.store(true, Ordering::Relaxed);
@@ -248,67 +257,11 @@ async fn a_store_that_stalls_half_way_fails_the_request_and_leaves_the_old_objec
 
 #[tokio::test]
 async fn nobody_sees_an_object_before_its_blob_is_durable() {
-    /// Reports each blob when it is written, and waits to be told to go on.
-    struct Slow {
-        store: LocalStore,
-        durable: tokio::sync::mpsc::UnboundedSender<tokio::sync::oneshot::Sender<()>>,
-    }
-    impl Store for Slow {
-        fn kind(&self) -> &'static str {
-            "slow"
-        }
-        fn put<'a>(
-            &'a self,
-            name: &'a BlobName,
-            attributes: &'a Attributes,
-            body: Inflow,
-        ) -> BoxFuture<'a, Result<Written, StoreError>> {
-            Box::pin(async move {
-                let written = self.store.put(name, attributes, body).await?;
-                let (go, gone) = tokio::sync::oneshot::channel();
-                self.durable.send(go).unwrap();
-                gone.await.unwrap();
-                Ok(written)
-            })
-        }
-        fn get<'a>(
-            &'a self,
-            name: &'a BlobName,
-            range: Option<Range<u64>>,
-        ) -> BoxFuture<'a, Result<Blob, StoreError>> {
-            self.store.get(name, range)
-        }
-        fn head<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Result<u64, StoreError>> {
-            self.store.head(name)
-        }
-        fn copy<'a>(
-            &'a self,
-            from: &'a BlobName,
-            to: &'a BlobName,
-            attributes: &'a Attributes,
-        ) -> BoxFuture<'a, Result<(), StoreError>> {
-            self.store.copy(from, to, attributes)
-        }
-        fn compose<'a>(
-            &'a self,
-            pieces: &'a [Piece],
-            to: &'a BlobName,
-            attributes: &'a Attributes,
-        ) -> BoxFuture<'a, Result<u64, StoreError>> {
-            self.store.compose(pieces, to, attributes)
-        }
-        fn delete<'a>(&'a self, names: &'a [BlobName]) -> BoxFuture<'a, Result<(), StoreError>> {
-            self.store.delete(names)
-        }
-        fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-            self.store.health()
-        }
-    }
-
     let folder = tempfile::tempdir().unwrap();
-    let (durable, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+    let (durable, mut waiting) = mpsc::unbounded_channel();
     let store = LocalStore::open(folder.path().join("blobs"), None, true).unwrap();
-    let service = Service::start_on(config(), Arc::new(Slow { store, durable }), folder).await;
+    let store = Troubled { store, fails: Arc::default(), durable: Some(durable) };
+    let service = Service::start_on(config(), Arc::new(store), folder).await;
     service.bucket("b", json!({})).await;
     let put = tokio::spawn(service.request("PUT", "/object/b/a").admin(&service).body("x").send());
     let go = waiting.recv().await.unwrap();
