@@ -11,9 +11,13 @@ use crate::error::{Code, Error, Result};
 /// The longest JSON body, in bytes: the original's limit.
 const MAX: usize = 1 << 20;
 
-/// The members of a JSON object body.
+/// The members of a JSON object body, or of an object in it.
 #[derive(Debug)]
-pub(crate) struct Fields(Map<String, Value>);
+pub(crate) struct Fields {
+    members: Map<String, Value>,
+    /// Where they are, in the validator's words.
+    place: String,
+}
 
 /// Reads a body as JSON; none when there is no body at all. A body of another type counts as the text that it is.
 pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Option<Value>> {
@@ -45,10 +49,22 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Option<Value
 }
 
 impl Fields {
+    fn of(members: Map<String, Value>) -> Self {
+        Self { members, place: "body".to_owned() }
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}/{name}", self.place)
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        Error::validation(format!("{} must have required property '{name}'", self.place))
+    }
+
     /// Reads a body that must be a JSON object.
     pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Self> {
         match json(headers, body).await? {
-            Some(Value::Object(map)) => Ok(Self(map)),
+            Some(Value::Object(members)) => Ok(Self::of(members)),
             _ => Err(Error::validation("body must be object")),
         }
     }
@@ -56,27 +72,26 @@ impl Fields {
     /// The same where no body counts as an empty object.
     pub(crate) async fn read_or_empty(headers: &HeaderMap, body: Body) -> Result<Self> {
         match json(headers, body).await? {
-            Some(Value::Object(map)) => Ok(Self(map)),
-            None => Ok(Self(Map::new())),
+            Some(Value::Object(members)) => Ok(Self::of(members)),
+            None => Ok(Self::of(Map::new())),
             Some(_) => Err(Error::validation("body must be object")),
         }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.members.get(name)
     }
 
     pub(crate) fn required_text(&self, name: &str) -> Result<String> {
-        self.text(name)?
-            .ok_or_else(|| Error::validation(format!("body must have required property '{name}'")))
+        self.text(name)?.ok_or_else(|| self.missing(name))
     }
 
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
-        text(self.0.get(name), &format!("body/{name}"))
+        text(self.members.get(name), &self.named(name))
     }
 
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>> {
-        match self.0.get(name) {
+        match self.members.get(name) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(*value)),
             Some(Value::Null) => Ok(Some(false)),
@@ -84,38 +99,37 @@ impl Fields {
             Some(Value::String(text)) if text == "false" => Ok(Some(false)),
             Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
             Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
-            Some(_) => Err(Error::validation(format!("body/{name} must be boolean"))),
+            Some(_) => Err(Error::validation(format!("{} must be boolean", self.named(name)))),
         }
     }
 
     /// An integer of at least `least`.
     pub(crate) fn integer(&self, name: &str, least: i64) -> Result<Option<u64>> {
-        let Some(value) = self.0.get(name) else { return Ok(None) };
-        integer(value, &format!("body/{name}"), least).map(Some)
+        let Some(value) = self.members.get(name) else { return Ok(None) };
+        integer(value, &self.named(name), least).map(Some)
     }
 
     pub(crate) fn required_integer(&self, name: &str, least: i64) -> Result<u64> {
-        self.integer(name, least)?
-            .ok_or_else(|| Error::validation(format!("body must have required property '{name}'")))
+        self.integer(name, least)?.ok_or_else(|| self.missing(name))
     }
 
     /// An object member, for reading its own members.
     pub(crate) fn object(&self, name: &str) -> Result<Option<Fields>> {
-        match self.0.get(name) {
+        match self.members.get(name) {
             None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Fields(map.clone()))),
-            Some(_) => Err(Error::validation(format!("body/{name} must be object"))),
+            Some(Value::Object(map)) => Ok(Some(Self { members: map.clone(), place: self.named(name) })),
+            Some(_) => Err(Error::validation(format!("{} must be object", self.named(name)))),
         }
     }
 
     /// An array of texts with at least `least` of them.
     pub(crate) fn required_texts(&self, name: &str, least: usize) -> Result<Vec<String>> {
-        match self.0.get(name) {
-            None => Err(Error::validation(format!("body must have required property '{name}'"))),
+        match self.members.get(name) {
+            None => Err(self.missing(name)),
             Some(value) => {
-                let items = texts(value, &format!("body/{name}"))?;
+                let items = texts(value, &self.named(name))?;
                 if items.len() < least {
-                    let message = format!("body/{name} must NOT have fewer than {least} items");
+                    let message = format!("{} must NOT have fewer than {least} items", self.named(name));
                     return Err(Error::validation(message));
                 }
                 Ok(items)

@@ -172,7 +172,15 @@ pub(crate) async fn search(
 macro_rules! folders {
     ($extreme:literal, $direction:literal, $end:literal, $beyond:literal) => {
         concat!(
-            "with recursive levels (level) as ( \
+            "with recursive ", folders!(@all $extreme, $direction, $end, $beyond),
+            " select substr(folder, length($2::text) + 1) from folders \
+            where folder is not null and starts_with(lower(substr(folder, length($2::text) + 1)), lower($5::text)) \
+            limit $6::bigint"
+        )
+    };
+    (@all $extreme:literal, $direction:literal, $end:literal, $beyond:literal) => {
+        concat!(
+            "levels (level) as ( \
                 (select o.level from storage.objects o where o.bucket_id = $1 and o.level > $4::int order by o.level limit 1) \
                 union all \
                 select (select o.level from storage.objects o where o.bucket_id = $1 and o.level > l.level \
@@ -181,10 +189,7 @@ macro_rules! folders {
                 select s.folder, s.folder || '", $end, "' from (select ", folders!(@next $extreme, $direction, ""), " as folder) s \
                 union all \
                 select s.folder, s.folder || '", $end, "' from folders f cross join lateral (select ",
-                folders!(@next $extreme, $direction, $beyond), " as folder) s where f.folder is not null) \
-            select substr(folder, length($2::text) + 1) from folders \
-            where folder is not null and starts_with(lower(substr(folder, length($2::text) + 1)), lower($5::text)) \
-            limit $6::bigint"
+                folders!(@next $extreme, $direction, $beyond), " as folder) s where f.folder is not null)"
         )
     };
     (@next $extreme:literal, $direction:literal, $beyond:literal) => {
@@ -216,7 +221,8 @@ fn objects(column: SortColumn, ascending: bool) -> String {
     )
 }
 
-/// A page ordered by a time: this needs all of the folder, since a folder's time is that of its newest object.
+/// A page ordered by a time: all folders and objects of the level are looked at, but not what is in the folders. A folder's
+/// times are those of its first object, as where names order.
 pub(crate) async fn by_time(
     domain: &Domain,
     context: &Context,
@@ -234,27 +240,27 @@ pub(crate) async fn by_time(
         None => (None, ""),
     };
     let sql = format!(
-        "with entries as ( \
-            select o.name, case when position('/' in substr(o.name, length($4::text) + 1)) > 0 then left(o.name, \
-            length($4::text) + position('/' in substr(o.name, length($4::text) + 1))) end as folder, \
-            o.id, o.created_at, o.updated_at from storage.objects o \
-            where o.bucket_id = $1 and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3), \
+        "with recursive {}, starts (name) as materialized (select folder || '/' from folders where folder is not null), \
         listed as ( \
-            select folder as name, folder, null::uuid as id, min(created_at) as created_at, max(updated_at) as updated_at \
-            from entries where folder is not null group by folder \
-            union all select name, null, id, created_at, updated_at from entries where folder is null) \
+            select s.name, s.name as folder, null::uuid as id, first.created_at, first.updated_at \
+            from starts s cross join lateral (select o.created_at, o.updated_at from storage.objects o \
+            where o.bucket_id = $1 and o.name collate \"C\" >= s.name order by o.name collate \"C\" limit 1) first \
+            union all select o.name, null, o.id, o.created_at, o.updated_at from storage.objects o \
+            where o.bucket_id = $1 and o.level = $4::int and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3) \
         select p.folder, {}, {}, {} from listed p left join storage.objects o on p.folder is null and o.id = p.id \
         where $5::timestamptz is null or (date_trunc('milliseconds', p.{column}), p.name collate \"C\") {beyond} ($5::timestamptz, $6::text collate \"C\") \
         order by date_trunc('milliseconds', p.{column}) {direction}, p.name collate \"C\" {direction} limit $7::bigint",
+        folders!(@all "min", "asc", "0", "and o.name collate \"C\" >= f.bound"),
         wire_time!("p.created_at"),
         wire_time!("p.updated_at"),
         object_columns!(),
     );
+    let level = (request.prefix.matches('/').count() + 1).to_string();
     let params = [
         Param::Text(bucket),
         Param::Text(&request.prefix),
         Param::Text(&high),
-        Param::Text(&request.prefix),
+        Param::Text(&level),
         at.into(),
         Param::Text(last),
         Param::Text(&limit),

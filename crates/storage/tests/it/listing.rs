@@ -92,6 +92,15 @@ async fn pages_by_cursor_show_every_entry_once() {
         v2(&service, json!({"prefix": "a/", "with_delimiter": true})).await.0,
         ["a/b/", "a/1.txt", "a/2.txt"]
     );
+    let by_time = json!({"column": "created_at", "order": "asc"});
+    for (prefix, folders) in
+        [("a", ["a/", "a_b/", "axb/"].as_slice()), ("a/", &["a/1.txt", "a/2.txt", "a/b/"])]
+    {
+        let body = json!({"prefix": prefix, "with_delimiter": true, "sortBy": by_time});
+        let mut names = v2(&service, body).await.0;
+        names.sort_unstable();
+        assert_eq!(names, folders);
+    }
     assert_eq!(v2(&service, json!({"prefix": "a_"})).await.0, ["a_b/5.txt"]);
     let bad = service.post("/object/list-v2/b", json!({"cursor": "garbage"})).anon(&service).send().await;
     assert_eq!((bad.status, bad.refusal().2.as_str()), (400, "MissingParameter"));
