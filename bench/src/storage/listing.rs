@@ -1,4 +1,4 @@
-//! Listing a folder of a bucket of a million objects, by each of the three ways to list.
+//! Listing a folder of a bucket of a million objects, by each way to list.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -53,10 +53,13 @@ pub(super) async fn measure(
             let prefix = kind.map(|folder| format!("{folder}/")).unwrap_or_default();
             let v1 = json!({"prefix": folder, "limit": 100, "sortBy": {"column": "name", "order": "asc"}});
             let v2 = json!({"prefix": prefix, "limit": 100, "with_delimiter": true});
+            let mut by_time = v2.clone();
+            by_time["sortBy"] = json!({"column": "created_at", "order": "desc"});
             let ours = !name.contains("original");
             for (way, request) in [
                 ("list", side.json("POST", "/object/list/million", &v1)),
                 ("list-v2", side.json("POST", "/object/list-v2/million", &v2)),
+                ("list-v2 by time", side.json("POST", "/object/list-v2/million", &by_time)),
                 ("S3", listed_by_s3(side.address, &prefix)),
             ] {
                 // A signature is the service's own, not a user's.
