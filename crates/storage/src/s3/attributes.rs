@@ -9,6 +9,7 @@ use super::xml::Document;
 use super::{Call, headers, read, set, xml_response};
 use crate::http_parts::http_date;
 
+/// What may be asked for.
 const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
 
 /// The names that the headers ask for.

@@ -149,19 +149,19 @@ impl PartSizes {
 
     /// How many there are.
     pub(super) fn count(&self) -> u64 {
-        self.0.iter().map(|(count, _)| count).sum()
+        self.0.iter().fold(0, |sum: u64, (count, _)| sum.saturating_add(*count))
     }
 
-    /// Where a part is, by its place from 1.
+    /// Where a part is, by its place from 1. The row may have been written by anyone: no sum overflows.
     pub(super) fn range(&self, number: u64) -> Option<Range<u64>> {
-        let (mut start, mut left) = (0, number.checked_sub(1)?);
+        let (mut start, mut left) = (0_u64, number.checked_sub(1)?);
         for (count, length) in &self.0 {
             if left < *count {
-                start += left * length;
-                return Some(start..start + length);
+                let start = start.saturating_add(left.saturating_mul(*length));
+                return Some(start..start.saturating_add(*length));
             }
             left -= count;
-            start += count * length;
+            start = start.saturating_add(count.saturating_mul(*length));
         }
         None
     }
