@@ -104,6 +104,7 @@ def test_a_completion_may_say_what_must_come_of_it(backend, bucket):
     whole = base64.b64encode(hashlib.sha256(hashlib.sha256(b"part").digest()).digest()).decode() + "-1"
     complete = s3.complete_multipart_upload
     assert refused(complete, **place, MultipartUpload=listed, ChecksumSHA256="bad") == (400, "BadDigest")
+    assert refused(complete, **place, MultipartUpload=listed, IfMatch="*") == (404, "NoSuchKey")
     done = complete(**place, MultipartUpload=listed, ChecksumSHA256=whole)
     assert done["ChecksumSHA256"] == whole
     # Whoever lost the answer asks again.

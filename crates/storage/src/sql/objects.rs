@@ -221,6 +221,10 @@ pub(crate) async fn commit(
         let current = transaction.results().get(1).and_then(|result| result.rows.first().cloned());
         if !object.condition.allows(current.as_ref().map(|row| row.text(1))) {
             transaction.rollback().await?;
+            // What should match something must be there.
+            if current.is_none() {
+                return Err(Error::no_such_key());
+            }
             return Err(Error::new(
                 Code::PreconditionFailed,
                 "At least one of the pre-conditions you specified did not hold",
