@@ -151,22 +151,20 @@ impl Connection {
         // From here on the connection serves this stream only.
         self.outstanding += 1;
         self.wire.flush().await?;
-        loop {
-            let message = self.wire.message().await?;
-            match message.tag {
-                b'W' => return Ok(()),
-                b'E' => {
-                    let report = decode::report(&message.body);
-                    self.wire.broken = true;
-                    return Err(match report {
-                        Some(report) => Error::Db(Box::new(report)),
-                        None => Error::Protocol("malformed error report".into()),
-                    });
-                }
-                tag => {
-                    let what = format!("message {:?} in answer to START_REPLICATION", char::from(tag));
-                    return Err(self.wire.protocol_error(what));
-                }
+        let message = self.wire.message().await?;
+        match message.tag {
+            b'W' => Ok(()),
+            b'E' => {
+                let report = decode::report(&message.body);
+                self.wire.broken = true;
+                Err(match report {
+                    Some(report) => Error::Db(Box::new(report)),
+                    None => Error::Protocol("malformed error report".into()),
+                })
+            }
+            tag => {
+                let what = format!("message {:?} in answer to START_REPLICATION", char::from(tag));
+                Err(self.wire.protocol_error(what))
             }
         }
     }
