@@ -166,7 +166,11 @@ impl Postmaster {
             output.try_clone().unwrap_or_else(|error| panic!("cannot share {}: {error}", log.display()));
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
 
-        let mut postmaster = Self { child: spawn_from_keeper(command), data: data.to_owned() };
+        let mut postmaster = Self {
+            child: spawn_from_keeper(command)
+                .unwrap_or_else(|error| panic!("cannot run PostgreSQL: {error}")),
+            data: data.to_owned(),
+        };
         let deadline = Instant::now() + START_LIMIT;
         while !postmaster.is_ready() {
             let ended = postmaster.child.try_wait().unwrap_or_else(|error| panic!("cannot wait: {error}"));
@@ -219,9 +223,9 @@ impl Drop for Postmaster {
 
 type Job = (Command, Sender<std::io::Result<Child>>);
 
-/// Spawns from a thread that lives as long as the process: the kernel signals a child when the *thread* that made it ends,
+/// Spawns a child that dies with us, from a thread that lives as long as the process: the kernel signals a child when the *thread* that made it ends,
 /// and tests run on threads that end early.
-fn spawn_from_keeper(mut command: Command) -> Child {
+pub(crate) fn spawn_from_keeper(mut command: Command) -> std::io::Result<Child> {
     static KEEPER: OnceLock<Sender<Job>> = OnceLock::new();
     let keeper = KEEPER.get_or_init(|| {
         let (jobs, queue) = channel::<Job>();
@@ -252,8 +256,5 @@ fn spawn_from_keeper(mut command: Command) -> Child {
     }
     let (reply, answer) = channel();
     keeper.send((command, reply)).expect("the keeper never ends");
-    answer
-        .recv()
-        .expect("the keeper answers every job")
-        .unwrap_or_else(|error| panic!("cannot run PostgreSQL: {error}"))
+    answer.recv().expect("the keeper answers every job")
 }

@@ -1,66 +1,21 @@
 //! Two instances that count together in Redis, and what they do without it.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use auth::{Config, Secret};
 use serde_json::json;
-use tempfile::TempDir;
+use testkit::Redis;
 
 use crate::service::{Service, config};
 
-struct Redis {
-    process: Child,
-    folder: TempDir,
-}
-
-impl Redis {
-    /// None where it is not installed.
-    async fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let process = Self::run(&folder)?;
-        let redis = Self { process, folder };
-        redis.is_there().await;
-        Some(redis)
-    }
-
-    fn run(folder: &TempDir) -> Option<Child> {
-        Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(folder.path().join("redis.sock"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()
-    }
-
-    async fn is_there(&self) {
-        while !self.folder.path().join("redis.sock").exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn config(&self) -> Config {
-        let mut config = config();
-        let socket = self.folder.path().join("redis.sock");
-        let limits = &mut config.rate_limits;
-        limits.redis_url = Some(Secret::new(format!("redis+unix://{}", socket.display())));
-        limits.header = Some("x-caller".into());
-        limits.email_sent = "3/1h".parse().unwrap();
-        config
-    }
-
-    fn stop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let _ = std::fs::remove_file(self.folder.path().join("redis.sock"));
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.stop();
-    }
+/// Limits that are counted there.
+fn shared(redis: &Redis) -> Config {
+    let mut config = config();
+    let limits = &mut config.rate_limits;
+    limits.redis_url = Some(Secret::new(redis.url()));
+    limits.header = Some("x-caller".into());
+    limits.email_sent = "3/1h".parse().unwrap();
+    config
 }
 
 /// How many of so many tries were not refused, by caller.
@@ -83,9 +38,9 @@ async fn tries(services: [&Service; 2], caller: &str, count: usize) -> usize {
 
 #[tokio::test]
 async fn instances_share_the_buckets_of_callers() {
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::start_with(redis.config()).await;
-    let second = first.beside(redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::start_with(shared(&redis)).await;
+    let second = first.beside(shared(&redis)).await;
     // The bucket holds 30, and regains one every two seconds.
     let allowed = tries([&first, &second], "ann", 45).await;
     assert!((30..=36).contains(&allowed), "{allowed}");
@@ -94,9 +49,9 @@ async fn instances_share_the_buckets_of_callers() {
 
 #[tokio::test]
 async fn instances_share_what_the_installation_may_send() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     for rate in ["3", "3/1h"] {
-        let mut config = redis.config();
+        let mut config = shared(&redis);
         config.external_url = format!("http://auth.test/{rate}");
         config.mailer.autoconfirm = false;
         config.rate_limits.email_sent = rate.parse().unwrap();
@@ -114,17 +69,16 @@ async fn instances_share_what_the_installation_may_send() {
 
 #[tokio::test]
 async fn without_redis_each_counts_for_itself_until_it_is_back() {
-    let Some(mut redis) = Redis::start().await else { return };
-    let first = Service::start_with(redis.config()).await;
-    let second = first.beside(redis.config()).await;
+    let mut redis = Redis::start().await;
+    let first = Service::start_with(shared(&redis)).await;
+    let second = first.beside(shared(&redis)).await;
     assert_eq!(tries([&first, &second], "ann", 2).await, 2);
     redis.stop();
     let began = std::time::Instant::now();
     let allowed = tries([&first, &second], "ann", 80).await;
     assert!((60..=66).contains(&allowed), "{allowed}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    redis.process = Redis::run(&redis.folder).unwrap();
-    redis.is_there().await;
+    redis.restart().await;
     // Redis is left alone for two seconds after it did not answer, and found again some time later.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     tries([&first, &second], "ann", 2).await;

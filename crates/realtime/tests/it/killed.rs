@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use realtime::Config;
 use serde_json::{Value, json};
-use testkit::TestDatabase;
+use testkit::{Redis, TestDatabase};
 
 use crate::client::Socket;
-use crate::nodes::{Redis, until};
+use crate::nodes::{on, until};
 use crate::service::{Service, node_on};
 
 const TOPIC: &str = "realtime:room";
@@ -83,8 +83,8 @@ async fn event(socket: &mut Socket, wanted: &str) -> Value {
 
 #[tokio::test]
 async fn a_killed_node_loses_its_presences_and_its_part_of_reader() {
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::with(redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::with(on(&redis)).await;
     first
         .sql(
             "create table public.item (id serial primary key); grant all on public.item to anon; \

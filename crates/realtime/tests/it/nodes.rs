@@ -1,53 +1,18 @@
 //! Two nodes that share a Redis.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use realtime::Config;
 use serde_json::json;
+use testkit::Redis;
 
 use crate::client::Socket;
 use crate::service::{Service, http, node};
 
 const TOPIC: &str = "realtime:room";
 
-pub(crate) struct Redis {
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Redis {
-    /// None where it is not installed.
-    pub(crate) async fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(folder.path().join("redis.sock"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        let redis = Self { process, folder };
-        while !redis.folder.path().join("redis.sock").exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Some(redis)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
-    }
-
-    pub(crate) fn config(&self) -> Config {
-        Config { redis_url: Some(self.url()), ..Config::default() }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
+pub(crate) fn on(redis: &Redis) -> Config {
+    Config { redis_url: Some(redis.url()), ..Config::default() }
 }
 
 async fn joined(address: std::net::SocketAddr, token: &str, key: &str) -> Socket {
@@ -58,9 +23,9 @@ async fn joined(address: std::net::SocketAddr, token: &str, key: &str) -> Socket
 
 #[tokio::test]
 async fn messages_and_presences_reach_every_node() {
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::with(redis.config()).await;
-    let (second, address, _) = node(&first.database, redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::with(on(&redis)).await;
+    let (second, address, _) = node(&first.database, on(&redis)).await;
     let token = first.token("anon");
     let mut here = joined(first.address, &token, "here").await;
     assert_eq!(here.json().await[3], "presence_state");
@@ -81,7 +46,7 @@ async fn messages_and_presences_reach_every_node() {
     assert_eq!(state[4]["there"]["metas"][0], diff[4]["joins"]["there"]["metas"][0]);
 
     // A third node learns who was present before it.
-    let (_third, address, _) = node(&first.database, redis.config()).await;
+    let (_third, address, _) = node(&first.database, on(&redis)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut newcomer = joined(address, &token, "newcomer").await;
     assert_eq!(newcomer.json().await[4]["there"]["metas"][0]["n"], 2);
@@ -108,9 +73,9 @@ async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
         and database = current_database() \
         and slot_name like 'supabase_realtime_replication_slot%'";
     const SEND: &str = "select realtime.send('{\"id\": 1}', 'hello', 'room', false)";
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::with(redis.config()).await;
-    let (_second, address, _) = node(&first.database, redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::with(on(&redis)).await;
+    let (_second, address, _) = node(&first.database, on(&redis)).await;
     let token = first.token("anon");
     let mut here = Socket::connect(first.address, "2.0.0", &token).await.unwrap();
     here.join("realtime:room", json!({ "presence": { "enabled": false } })).await;
@@ -145,8 +110,8 @@ async fn what_the_database_sends_is_read_by_one_node_and_heard_on_all() {
 async fn table_changes_are_read_once_and_judged_where_the_subscriber_is() {
     const ONE_READER: &str =
         "select count(*) = 1 from pg_replication_slots where active and database = current_database()";
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::with(redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::with(on(&redis)).await;
     first
         .sql(
             "create table public.note (id serial primary key, owner text); alter table public.note enable row level security; \
@@ -154,7 +119,7 @@ async fn table_changes_are_read_once_and_judged_where_the_subscriber_is() {
              grant all on public.note to authenticated; alter publication supabase_realtime add table public.note",
         )
         .await;
-    let (second, address, _) = node(&first.database, redis.config()).await;
+    let (second, address, _) = node(&first.database, on(&redis)).await;
     let mut admin = first.database.admin().await;
     let entries = json!([{ "event": "*", "schema": "public", "table": "note" }]);
     let mut sockets = Vec::new();
@@ -210,9 +175,9 @@ async fn table_changes_are_read_once_and_judged_where_the_subscriber_is() {
 
 #[tokio::test]
 async fn limits_of_the_tenant_hold_on_every_node() {
-    let Some(redis) = Redis::start().await else { return };
-    let first = Service::with(redis.config()).await;
-    let (_second, address, _) = node(&first.database, redis.config()).await;
+    let redis = Redis::start().await;
+    let first = Service::with(on(&redis)).await;
+    let (_second, address, _) = node(&first.database, on(&redis)).await;
     let token = first.token("anon");
     let mut there = Socket::connect(address, "2.0.0", &token).await.unwrap();
     there.join_quietly(TOPIC, json!({})).await;
