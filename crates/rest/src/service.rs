@@ -176,6 +176,8 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const NOTIFICATION_DELAY: Duration = Duration::from_millis(25);
 /// How long a request for something unknown waits for a reload that is under way.
 const LONGEST_RELOAD_WAIT: Duration = Duration::from_secs(5);
+/// How long the first load waits until notifications are heard.
+const LONGEST_LISTEN_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: u64 = 32;
 /// The least time between two attempts of which the first failed.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
@@ -187,15 +189,25 @@ impl Rest {
     ///
     /// Must be called within a tokio runtime.
     pub fn start(config: Config, pool: Pool, keys: Option<KeyRing>) -> Self {
-        Self::launch(config, None, pool, keys)
+        Self::launch(config, None, pool, keys, None)
     }
 
     /// The same with a configuration that is read again with every reload. `config` is what was read of it so far.
+    ///
+    /// If there is a channel, whoever listens to it says [`Self::notified`] when it begins to: a catalogue that was loaded
+    /// before may have missed a change, so the first load waits for that word, though not for long.
     pub fn start_from(origin: Origin, config: Config, pool: Pool, keys: Option<KeyRing>) -> Self {
-        Self::launch(config, Some(origin), pool, keys)
+        let word = config.channel_enabled.then_some(LONGEST_LISTEN_WAIT);
+        Self::launch(config, Some(origin), pool, keys, word)
     }
 
-    fn launch(config: Config, origin: Option<Origin>, pool: Pool, keys: Option<KeyRing>) -> Self {
+    fn launch(
+        config: Config,
+        origin: Option<Origin>,
+        pool: Pool,
+        keys: Option<KeyRing>,
+        word: Option<Duration>,
+    ) -> Self {
         // A full queue needs nothing added to it: whatever it holds is read after what has happened by now.
         let (reloads, queue) = mpsc::channel(4);
         let shared = Arc::new(Shared {
@@ -214,7 +226,15 @@ impl Rest {
             login_settings: std::sync::Mutex::default(),
             gave_up: watch::Sender::new(None),
         });
-        let task = tokio::spawn(keep_loaded(Arc::downgrade(&shared), queue));
+        let service = Arc::downgrade(&shared);
+        let task = tokio::spawn(async move {
+            let mut queue = queue;
+            if let Some(wait) = word {
+                // Late or never: then it is loaded once more when it comes.
+                let _ = tokio::time::timeout(wait, queue.recv()).await;
+            }
+            keep_loaded(service, queue).await;
+        });
         Self { shared, task: Arc::new(Mutex::new(Some(task))) }
     }
 
