@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use config::Service;
 use database::{ConnectConfig, Connection, Pool, PoolConfig};
-use tokens::{Key, KeyRing, KeySet};
+use tokens::{KeyRing, KeySet};
 use tokio::sync::watch;
 
 use crate::notifications::{Notifications, Subscription};
@@ -110,13 +110,12 @@ async fn serve_realtime(running: &mut Running, variables: &Variables) -> Result<
             None => Ok(KeySet::empty()),
         };
         set.and_then(|set| set.with_secret(secret, None))
-            .and_then(|set| Ok(set.with_verifying_key(Key::from_secret(secret, None)?.for_any_hmac())))
-            .map(KeyRing::new)
+            .map(|set| KeyRing::new(set).for_any_hmac())
             .map_err(|error| refused(error.to_string()))
     };
     let ring = keys(&environment.jwt_secret, environment.jwt_jwks.as_deref())?;
     // Before the pool registers its own.
-    let figures = telemetry::metrics::install()?;
+    let figures = measured(running)?;
     let metrics =
         environment.secrets.metrics_secret.as_deref().map(|secret| keys(secret, None)).transpose()?;
     let management = realtime::http::Management {
@@ -217,7 +216,7 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
         None => Pool::new(login, limits),
     };
     running.pools.push(pool.clone());
-    let metrics = telemetry::metrics::install()?;
+    let metrics = measured(running)?;
     let (store, adopts) = crate::settings::storage::open(environment.backend)?;
     let storage = storage::Storage::start(environment.config, pool, KeyRing::new(keys), store, adopts);
     let (host, port) = environment.listen;
@@ -262,7 +261,7 @@ async fn serve_imgproxy(running: &mut Running, variables: &Variables) -> Result<
     };
     let door = address("IMGPROXY_BIND", &environment.bind)?;
     if let Some(bind) = &environment.metrics_bind {
-        let metrics = telemetry::metrics::install()?;
+        let metrics = measured(running)?;
         let figures = Router::new().fallback(move || std::future::ready(metrics.render()));
         open(
             running,
@@ -288,6 +287,13 @@ async fn serve_imgproxy(running: &mut Running, variables: &Variables) -> Result<
     serve_router(running, listener, service.router(), limits, IMGPROXY_DRAIN);
     running.addresses.api = Some(bound);
     Ok(())
+}
+
+/// The figures of a process, which are kept from growing while nobody reads them.
+fn measured(running: &mut Running) -> Result<telemetry::metrics::Metrics, Error> {
+    let metrics = telemetry::metrics::install()?;
+    running.tasks.push(tokio::spawn(crate::start::upkeep(metrics.clone())));
+    Ok(metrics)
 }
 
 /// Serves a router as it is.

@@ -271,9 +271,9 @@ impl Starting {
             authorization,
             evaluation: self.postgres()?.direct_login("authenticator"),
             replication: self.postgres()?.direct_login("supabase_admin"),
-            ring: self.ring.clone(),
+            ring: self.ring.clone().for_any_hmac(),
             management: realtime::http::Management {
-                api: Some(self.ring.clone()),
+                api: Some(self.ring.clone().for_any_hmac()),
                 ..realtime::http::Management::default()
             },
             upkeep: settings::realtime::UPKEEP,
@@ -462,7 +462,8 @@ async fn probe(board: Arc<Board>, pool: database::Pool) {
     }
 }
 
-async fn upkeep(metrics: Metrics) {
+/// Folds what was measured into its buckets, for ever.
+pub(crate) async fn upkeep(metrics: Metrics) {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;

@@ -67,7 +67,8 @@ impl FromStr for Algorithm {
             "ES256" => Algorithm::ES256,
             "ES384" => Algorithm::ES384,
             "ES512" => Algorithm::ES512,
-            "EdDSA" => Algorithm::EdDSA,
+            // RFC 9864's name for the same, and the only one that older programs on Erlang write.
+            "EdDSA" | "Ed25519" => Algorithm::EdDSA,
             _ => return Err(UnknownAlgorithm),
         })
     }

@@ -132,15 +132,6 @@ impl Key {
         })
     }
 
-    /// The same secret for HS384 and HS512, too: Realtime takes its tenant's for all three.
-    #[must_use]
-    pub fn for_any_hmac(mut self) -> Key {
-        if matches!(self.material, Material::Shared(_)) {
-            self.only = None;
-        }
-        self
-    }
-
     /// Reads a JWK, private or public.
     pub fn from_jwk(json: &str) -> Result<Key, KeyError> {
         Key::from_value(serde_json::from_str(json).map_err(json_error)?)

@@ -155,6 +155,19 @@ impl KeySet {
         Verified::from_payload(token.decode_payload()?, token.kid.clone(), token.algorithm)
     }
 
+    /// Checks a token of HS256, HS384 or HS512 with the shared secret, whatever `kid` it names: Realtime's rule.
+    pub(crate) fn verify_with_secret(&self, token: &str) -> Result<Verified, VerifyError> {
+        let token = Compact::parse(token)?;
+        let secret = self.secret.filter(|_| token.algorithm.is_symmetric()).map(|at| &self.keys[at]);
+        let Some(secret) = secret else {
+            return Err(VerifyError::NoKey { kid: token.kid.clone(), alg: token.algorithm });
+        };
+        if !secret.verify(token.algorithm, token.signed.as_bytes(), &token.signature) {
+            return Err(VerifyError::Signature);
+        }
+        Verified::from_payload(token.decode_payload()?, token.kid.clone(), token.algorithm)
+    }
+
     /// A token with a `kid` is tried with the keys of that `kid`, one without with all of them.
     fn candidates<'s>(&'s self, token: &'s Compact<'_>) -> impl Iterator<Item = &'s Key> {
         let algorithm = token.algorithm;

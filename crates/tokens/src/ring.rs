@@ -59,6 +59,7 @@ impl Generation {
 pub struct KeyRing {
     current: Arc<ArcSwap<Generation>>,
     issuers: Arc<ArcSwap<Issuers>>,
+    any_hmac: bool,
 }
 
 impl fmt::Debug for KeyRing {
@@ -73,7 +74,16 @@ impl KeyRing {
         KeyRing {
             current: Arc::new(ArcSwap::new(Generation::new(keys))),
             issuers: Arc::new(ArcSwap::new(Issuers::new(Vec::new()))),
+            any_hmac: false,
         }
+    }
+
+    /// The same ring for a service that takes the shared secret for HS384 and HS512, too, as Realtime does. Other clones go on
+    /// to take it for HS256 alone.
+    #[must_use]
+    pub fn for_any_hmac(mut self) -> KeyRing {
+        self.any_hmac = true;
+        self
     }
 
     /// Takes the tokens of these issuers, too, each under its own name, and of no others that were named before.
@@ -117,6 +127,10 @@ impl KeyRing {
         }
         let verified = match generation.keys.verify_signature(token) {
             Ok(verified) => Arc::new(verified),
+            // Not kept: the cache is for clones with narrower rules, too.
+            Err(VerifyError::NoKey { alg, .. }) if self.any_hmac && alg.is_symmetric() => {
+                return generation.keys.verify_with_secret(token).map(Arc::new);
+            }
             // Ours are tried first, so a token that we signed never depends on anybody else.
             Err(error) => return self.issuers.load().verify(token).ok_or(error),
         };

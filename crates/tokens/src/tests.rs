@@ -182,18 +182,27 @@ fn jwk_secrets_take_every_hmac() {
 }
 
 #[test]
-fn a_secret_may_be_for_every_hmac() {
+fn a_clone_of_a_ring_may_take_the_secret_for_every_hmac() {
     let secret = "Awesome secret of forty-three characters";
     let oct =
         r#"{"kty":"oct","key_ops":["sign"],"k":"QXdlc29tZSBzZWNyZXQgb2YgZm9ydHktdGhyZWUgY2hhcmFjdGVycw""#;
-    let any = Key::from_secret(secret, None).unwrap().for_any_hmac();
-    let set = KeySet::from_secret(secret).unwrap().with_verifying_key(any);
-    for alg in ["HS256", "HS384", "HS512"] {
-        let signing = format!(r#"[{oct},"alg":"{alg}"}}]"#);
+    let one = ring(secret);
+    let any = one.clone().for_any_hmac();
+    for (alg, kid) in [("HS256", "null"), ("HS384", "null"), ("HS512", "\"unknown\"")] {
+        let signing = format!(r#"[{oct},"alg":"{alg}","kid":{kid}}}]"#);
         let signed =
             KeyRing::new(KeySet::from_signing_keys(&signing).unwrap()).sign(&json!({ "a": 1 })).unwrap();
-        assert_eq!(set.verify_signature(&signed).unwrap().algorithm.as_str(), alg);
+        assert_eq!(any.verify_signature(&signed).unwrap().algorithm.as_str(), alg);
+        assert_eq!(one.verify_signature(&signed).is_ok(), alg == "HS256", "{alg}");
+        let other = ring("another secret").for_any_hmac();
+        assert_eq!(other.verify_signature(&signed).unwrap_err(), VerifyError::Signature);
     }
+    // Whoever has a public key has no secret.
+    let public = Key::from_jwk(development::SIGNING_JWK).unwrap().public_jwk().unwrap().to_string();
+    let forged = token(r#"{"alg":"HS384"}"#, "{}", &public);
+    let public = KeySet::from_jwks(&public).unwrap();
+    let error = KeyRing::new(public).for_any_hmac().verify_signature(&forged).unwrap_err();
+    assert_eq!(error, VerifyError::NoKey { kid: None, alg: Algorithm::HS384 });
 }
 
 #[test]
@@ -204,6 +213,7 @@ fn ed25519_keys_sign_and_verify() {
     let ring = KeyRing::new(KeySet::from_signing_keys(&format!("[{jwk}]")).unwrap());
     let signed = ring.sign(&json!({ "role": "anon" })).unwrap();
     assert_eq!(ring.verify(&signed).unwrap().algorithm, Algorithm::EdDSA);
+    assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDSA));
 }
 
 #[test]

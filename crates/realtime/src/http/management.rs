@@ -65,7 +65,7 @@ fn admit(ring: Option<&KeyRing>, blocked: &[String], headers: &HeaderMap) -> Res
     match (ring, token) {
         (Some(ring), Some(token))
             if !blocked.iter().any(|known| known == token)
-                && ring.verify_with(token, &Policy::EXACT).is_ok() =>
+                && ring.verify_with(token, &Policy::EXACT).is_ok_and(|verified| !verified.is_foreign) =>
         {
             Ok(())
         }

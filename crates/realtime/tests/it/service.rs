@@ -79,7 +79,8 @@ pub(crate) async fn node_on(
     config: Config,
 ) -> (Realtime, SocketAddr, KeyRing) {
     let pool = |user| Pool::new(login(user), PoolConfig { max_size: 4, ..PoolConfig::default() });
-    let ring = KeyRing::new(KeySet::from_secret(SECRET).unwrap());
+    // As Realtime takes its tenant's secret.
+    let ring = KeyRing::new(KeySet::from_secret(SECRET).unwrap()).for_any_hmac();
     let realtime = Realtime::start(
         config,
         Surroundings {
@@ -102,7 +103,7 @@ pub(crate) async fn node_on(
     (realtime, address, ring)
 }
 
-/// An HTTP request, by hand: the status and the body.
+/// An HTTP request: the status and the body.
 pub(crate) async fn http(
     address: SocketAddr,
     method: &str,
@@ -110,6 +111,18 @@ pub(crate) async fn http(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> (u16, String) {
+    let (head, body) = ask(address, method, path, headers, body).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// An HTTP request, by hand: the head of the answer and its body.
+pub(crate) async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (String, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut head = format!(
@@ -125,5 +138,5 @@ pub(crate) async fn http(
     stream.read_to_end(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
