@@ -4,7 +4,7 @@
 //! whoever wrote it, and one that gives its role back must find itself with less, not with more.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use database::{Error, Param, Pool, RequestContext, Statement};
 
@@ -57,9 +57,23 @@ const SERVICE_ROLE: &str = "service_role";
 const PROBE: &str = "insert into realtime.messages (id, topic, extension, inserted_at, updated_at)
     values ($1, $2, $3, date_trunc('second', now() at time zone 'utc'), date_trunc('second', now() at time zone 'utc'))";
 
+/// Records its age, in milliseconds, when it is dropped.
+struct Measured(Instant, metrics::Histogram);
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        self.1.record(self.0.elapsed().as_secs_f64() * 1000.0);
+    }
+}
+
 impl Inner {
+    fn measure(&self, name: &'static str) -> Measured {
+        Measured(Instant::now(), metrics::histogram!(name, "tenant" => self.config.tenant.clone()))
+    }
+
     /// Which messages the subject may receive.
     pub(crate) async fn may_read(&self, subject: &Subject) -> Result<Allowed, Failure> {
+        let _measured = self.measure("realtime_tenants_read_authorization_check");
         let timeout = self.config.authorization_timeout;
         match subject.read(&self.authorization, timeout).await {
             Err(Failure::MissingPartition) => {
@@ -72,6 +86,7 @@ impl Inner {
 
     /// Which messages the subject may send.
     pub(crate) async fn may_write(&self, subject: &Subject) -> Result<Allowed, Failure> {
+        let _measured = self.measure("realtime_tenants_write_authorization_check");
         let timeout = self.config.authorization_timeout;
         match subject.write(&self.authorization, timeout).await {
             Err(Failure::MissingPartition) => {
@@ -98,7 +113,6 @@ impl Subject {
 
     /// Which messages may be received: two rows are put in by the service, and looked for by the client's role.
     async fn read(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
-        let started = std::time::Instant::now();
         let ids = [uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string()];
         let broadcast = [Param::Text(&ids[0]), Param::Text(&self.topic), Param::Text("broadcast")];
         let presence = [Param::Text(&ids[1]), Param::Text(&self.topic), Param::Text("presence")];
@@ -133,8 +147,6 @@ impl Subject {
         if let Err(error) = transaction.rollback().await {
             tracing::debug!(%error, "the connection broke after policies were evaluated");
         }
-        metrics::histogram!("realtime_tenants_read_authorization_check")
-            .record(started.elapsed().as_secs_f64() * 1000.0);
         Ok(allowed)
     }
 
@@ -142,14 +154,10 @@ impl Subject {
     ///
     /// The row is returned, so that, as in the original, who may not read may not write either.
     async fn write(&self, pool: &Pool, timeout: Duration) -> Result<Allowed, Failure> {
-        let started = std::time::Instant::now();
-        let allowed = Allowed {
+        Ok(Allowed {
             broadcast: self.may_insert(pool, timeout, "broadcast").await?,
             presence: self.may_insert(pool, timeout, "presence").await?,
-        };
-        metrics::histogram!("realtime_tenants_write_authorization_check")
-            .record(started.elapsed().as_secs_f64() * 1000.0);
-        Ok(allowed)
+        })
     }
 
     async fn may_insert(&self, pool: &Pool, timeout: Duration, extension: &str) -> Result<bool, Failure> {

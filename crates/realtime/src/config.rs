@@ -37,6 +37,8 @@ pub struct Config {
     pub redis_url: Option<String>,
     /// Told by the health API (`REGION`).
     pub region: String,
+    /// The entry of the header `baggage` that names a request (`REQUEST_ID_BAGGAGE_KEY`).
+    pub request_id_key: String,
 }
 
 /// What clients may use. Rates are averages over a minute.
@@ -56,8 +58,8 @@ pub struct Limits {
     pub max_message_size: usize,
     /// The longest request body of the broadcast endpoints, in bytes.
     pub max_body_size: usize,
-    /// The longest payload of one broadcast by the endpoint of one event, in bytes.
-    pub max_payload_size: usize,
+    /// The longest payload of one broadcast by the endpoint of one event, in thousands of bytes.
+    pub max_payload_size_in_kb: usize,
 }
 
 /// What one socket may leave unread before it is closed.
@@ -87,6 +89,7 @@ impl Default for Config {
             janitor: true,
             redis_url: None,
             region: "us-east-1".to_owned(),
+            request_id_key: "request-id".to_owned(),
         }
     }
 }
@@ -102,7 +105,7 @@ impl Default for Limits {
             max_presence_events_per_second: 10_000,
             max_message_size: 8_000_000,
             max_body_size: 8_000_000,
-            max_payload_size: 3_000 << 10,
+            max_payload_size_in_kb: 3000,
         }
     }
 }

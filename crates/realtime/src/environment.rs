@@ -76,8 +76,11 @@ pub(crate) fn settings(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config
             *target = value;
         }
     }
-    if let Some(value) = filled(lookup, "RUN_JANITOR") {
-        config.janitor = value == "true";
+    if filled(lookup, "RUN_JANITOR").is_some() {
+        config.janitor = flag(lookup, "RUN_JANITOR")?;
+    }
+    if let Some(key) = filled(lookup, "REQUEST_ID_BAGGAGE_KEY") {
+        config.request_id_key = key;
     }
     config.redis_url = filled(lookup, "REDIS_URL");
     Ok(config)
@@ -98,7 +101,12 @@ impl Environment {
         let encoded = |text: &str| {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
         };
-        let ssl = if filled(lookup, "DB_SSL").as_deref() == Some("true") { "require" } else { "prefer" };
+        let ssl = match (flag(lookup, "DB_SSL")?, filled(lookup, "DB_SSL_CA_CERT")) {
+            // The certificate must be for the host, too.
+            (true, Some(authority)) => format!("verify-full&sslrootcert={}", encoded(&authority)),
+            (true, None) => "require".to_owned(),
+            (false, _) => "prefer".to_owned(),
+        };
         let database_url = format!(
             "postgresql://{}:{}@{}:{}/{}?sslmode={ssl}",
             encoded(&part("DB_USER", "postgres")),
@@ -134,6 +142,16 @@ impl Environment {
 
 fn filled(lookup: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     lookup(name).filter(|value| !value.is_empty())
+}
+
+/// As the original reads a truth: anything else than these four stops the start.
+fn flag(lookup: &dyn Fn(&str) -> Option<String>, name: &'static str) -> Result<bool, EnvironmentError> {
+    let text = filled(lookup, name).map(|text| text.trim().to_ascii_lowercase());
+    match text.as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(EnvironmentError::Invalid { name, wanted: "true or false" }),
+    }
 }
 
 fn list(lookup: &dyn Fn(&str) -> Option<String>, name: &str) -> Vec<String> {

@@ -69,7 +69,7 @@ impl Realtime {
     pub fn start(config: Config, surroundings: Surroundings) -> Self {
         let Surroundings { pool, authorization, replication, evaluation, ring, management, upkeep } =
             surroundings;
-        let hub = Arc::new(Hub::new(config.limits, config.private_only));
+        let hub = Arc::new(Hub::new(config.limits, config.private_only, &config.tenant));
         let stop = CancellationToken::new();
         let bus = config.redis_url.as_deref().and_then(|url| Bus::open(url, &config.tenant));
         let logins = Logins { service: replication, evaluation };
@@ -121,6 +121,7 @@ impl Realtime {
             "max_events_per_second": number(limits.max_events_per_second),
             "max_joins_per_second": number(limits.max_joins_per_second),
             "max_presence_events_per_second": number(limits.max_presence_events_per_second),
+            "max_payload_size_in_kb": number(limits.max_payload_size_in_kb as u64),
             "private_only": service.config.private_only,
             "suspend": false,
             "extensions": [{ "type": "postgres_cdc_rls", "settings": settings }],
@@ -175,6 +176,7 @@ impl Inner {
         hub.limits.set(
             tenant.number("max_concurrent_users"),
             tenant.number("max_channels_per_client"),
+            tenant.number("max_payload_size_in_kb"),
             tenant.is("private_only"),
             tenant.is("suspend"),
         );

@@ -5,11 +5,17 @@ use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds in seconds for everything measured in seconds: from a cached read to a slow export.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Realtime's upper bounds of payloads, in bytes.
+const REALTIME_BYTES: [f64; 9] = [100.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0, 10_000.0, 25_000.0];
+
+/// Realtime's upper bounds of latencies, in milliseconds.
+const REALTIME_MILLISECONDS: [f64; 4] = [10.0, 250.0, 5000.0, 15_000.0];
 
 /// The recorder could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +34,25 @@ pub fn install() -> Result<Metrics, InstallError> {
     static INSTALLED: OnceLock<Option<Metrics>> = OnceLock::new();
     INSTALLED
         .get_or_init(|| {
-            let handle = PrometheusBuilder::new().set_buckets(&SECONDS).ok()?.install_recorder().ok()?;
+            let handle = builder().ok()?.install_recorder().ok()?;
             describe_process();
             Some(Metrics { handle, started: Instant::now() })
         })
         .clone()
         .ok_or(InstallError)
+}
+
+/// Everything is measured in seconds but what Realtime's names promise otherwise.
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    let mut builder = PrometheusBuilder::new().set_buckets(&SECONDS)?;
+    for name in ["realtime_payload_size", "realtime_tenants_payload_size"] {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &REALTIME_BYTES)?;
+    }
+    for suffix in ["_authorization_check", "_latency_committed_at"] {
+        builder =
+            builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), &REALTIME_MILLISECONDS)?;
+    }
+    Ok(builder)
 }
 
 impl Metrics {

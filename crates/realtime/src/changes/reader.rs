@@ -318,7 +318,12 @@ impl Intake {
                 let relation = self.relations.get(&relation)?.clone();
                 if let Some(hub) = self.hub.as_ref().filter(|_| messages::is_messages(&relation)) {
                     match messages::broadcast(&relation, &new) {
-                        Ok(broadcast) => hub.broadcast_from_database(broadcast),
+                        Ok(broadcast) => {
+                            hub.broadcast_from_database(
+                                broadcast,
+                                self.current.map(|(committed, _)| committed),
+                            );
+                        }
                         Err(error) => tracing::warn!(%error, "a row of realtime.messages is not broadcast"),
                     }
                 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{invalid, limited, message, rate_headers, token};
+use super::{active, invalid, limited, message, rate_headers, token};
 use crate::hub::Body;
 use crate::protocol::quoted;
 use crate::service::Inner;
@@ -44,6 +44,7 @@ pub(super) async fn broadcast(
 
 async fn accept(service: &Inner, headers: &HeaderMap, body: &[u8]) -> Result<(), Response> {
     let token = token::authenticate(service, headers)?;
+    active(service)?;
     let messages = parse(body).map_err(|problem| match problem {
         Problem::NotJson => StatusCode::BAD_REQUEST.into_response(),
         Problem::Invalid(errors) => invalid(errors),

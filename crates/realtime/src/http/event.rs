@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{invalid, limited, message, rate_headers, token};
+use super::{active, invalid, limited, message, rate_headers, token};
 use crate::authorization::Failure;
 use crate::hub::Body;
 use crate::protocol::{Encoding, UserBroadcast};
@@ -31,7 +31,10 @@ pub(super) async fn broadcast(
         return limited(&service, || StatusCode::ACCEPTED.into_response());
     }
     let private = query.is_some_and(|query| query.split('&').any(|pair| pair == "private=true"));
-    let user = UserBroadcast { event: event.into(), metadata: "".into(), encoding, payload: body };
+    // Nothing is an empty object, or no bytes.
+    let payload =
+        if body.is_empty() && encoding == Encoding::Json { Bytes::from_static(b"{}") } else { body };
+    let user = UserBroadcast { event: event.into(), metadata: "".into(), encoding, payload };
     let mut response = match accept(&service, &headers, &topic, private, user).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(refusal) => refusal,
@@ -40,9 +43,10 @@ pub(super) async fn broadcast(
     response
 }
 
+/// What the body is; without a word about it, JSON.
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    match value.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Some(Encoding::Json) };
+    match value.to_str().ok()?.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
         "application/json" => Some(Encoding::Json),
         "application/octet-stream" => Some(Encoding::Opaque),
         _ => None,
@@ -57,10 +61,8 @@ async fn accept(
     user: UserBroadcast,
 ) -> Result<(), Response> {
     let token = token::authenticate(service, headers)?;
-    if user.payload.is_empty() {
-        return Err(invalid(json!({ "payload": ["can't be blank"] })));
-    }
-    if user.payload.len() > service.config.limits.max_payload_size {
+    active(service)?;
+    if user.payload.len() > service.hub.limits.payload() {
         return Err(invalid(json!({ "payload": ["Payload size exceeds tenant limit"] })));
     }
     if user.encoding == Encoding::Json && serde_json::from_slice::<&RawValue>(&user.payload).is_err() {
@@ -87,9 +89,9 @@ fn refusal(failure: Failure) -> Response {
         Failure::Policy => unprocessable("RLS policy error"),
         Failure::TooLong => unprocessable("Query canceled"),
         Failure::MissingPartition => unprocessable("Missing messages partition"),
-        Failure::Crowded | Failure::Unavailable | Failure::Settings => {
-            unprocessable("Tenant database unavailable")
-        }
+        Failure::Unavailable => unprocessable("Tenant database unavailable"),
+        Failure::Crowded => unprocessable("Tenant database has too many connections"),
+        Failure::Settings => message(StatusCode::INTERNAL_SERVER_ERROR, "Unable to authorize broadcast"),
         Failure::NoConnection => message(StatusCode::TOO_MANY_REQUESTS, "Connection pool exhausted"),
     }
 }

@@ -4,6 +4,7 @@ mod batch;
 mod event;
 mod figures;
 mod management;
+mod request_id;
 mod tenants;
 mod token;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -37,7 +39,10 @@ pub(crate) fn router(service: Arc<Inner>) -> Router {
         .route("/api/tenants/{tenant}/reload", post(tenants::reload))
         .route("/api/tenants/{tenant}/shutdown", post(tenants::shutdown))
         .route("/api/tenants/{tenant}/health", get(tenants::health))
+        // Of our own, so that the layers are around it, too.
+        .fallback(async || StatusCode::NOT_FOUND)
         .layer(DefaultBodyLimit::max(service.config.limits.max_body_size))
+        .layer(from_fn_with_state(service.clone(), request_id::answer))
         .with_state(service)
 }
 
@@ -57,6 +62,14 @@ fn message(status: StatusCode, text: &str) -> Response {
 /// `{"errors": …}`
 fn invalid(errors: Value) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({ "errors": errors }))).into_response()
+}
+
+/// Refuses while the tenant is suspended.
+fn active(service: &Inner) -> Result<(), Response> {
+    if service.hub.limits.suspended() {
+        return Err(message(StatusCode::FORBIDDEN, "Tenant is suspended"));
+    }
+    Ok(())
 }
 
 /// Answers, unless too many events pass already; tells the rate either way.

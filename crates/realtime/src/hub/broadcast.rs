@@ -26,6 +26,16 @@ pub(crate) enum Body {
     User(UserBroadcast),
 }
 
+impl Body {
+    /// Bytes of the payload.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Map(payload) => payload.len(),
+            Self::User(user) => user.payload.len(),
+        }
+    }
+}
+
 impl Broadcast {
     pub(crate) fn new(topic: Arc<str>, body: Body, id: Option<Box<str>>) -> Self {
         Self { topic, body, id, forms: [OnceLock::new(), OnceLock::new()] }

@@ -9,6 +9,7 @@ use crate::config::Limits;
 pub(crate) struct LiveLimits {
     users: AtomicUsize,
     channels: AtomicUsize,
+    payload_kb: AtomicUsize,
     private_only: AtomicBool,
     suspended: AtomicBool,
 }
@@ -18,6 +19,7 @@ impl LiveLimits {
         Self {
             users: AtomicUsize::new(limits.max_concurrent_users),
             channels: AtomicUsize::new(limits.max_channels_per_client),
+            payload_kb: AtomicUsize::new(limits.max_payload_size_in_kb),
             private_only: AtomicBool::new(private_only),
             suspended: AtomicBool::new(false),
         }
@@ -31,6 +33,11 @@ impl LiveLimits {
         self.channels.load(Ordering::Relaxed)
     }
 
+    /// The longest payload of the endpoint of one event, in bytes, with the original's allowance for its form.
+    pub(crate) fn payload(&self) -> usize {
+        self.payload_kb.load(Ordering::Relaxed).saturating_mul(1000).saturating_add(500)
+    }
+
     pub(crate) fn private_only(&self) -> bool {
         self.private_only.load(Ordering::Relaxed)
     }
@@ -39,7 +46,14 @@ impl LiveLimits {
         self.suspended.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set(&self, users: Option<u64>, channels: Option<u64>, private_only: bool, suspended: bool) {
+    pub(crate) fn set(
+        &self,
+        users: Option<u64>,
+        channels: Option<u64>,
+        payload_kb: Option<u64>,
+        private_only: bool,
+        suspended: bool,
+    ) {
         let set = |target: &AtomicUsize, value: Option<u64>| {
             if let Some(value) = value.and_then(|value| usize::try_from(value).ok()) {
                 target.store(value, Ordering::Relaxed);
@@ -47,6 +61,7 @@ impl LiveLimits {
         };
         set(&self.users, users);
         set(&self.channels, channels);
+        set(&self.payload_kb, payload_kb);
         self.private_only.store(private_only, Ordering::Relaxed);
         self.suspended.store(suspended, Ordering::Relaxed);
     }

@@ -4,6 +4,7 @@
 //! [`Outbox`], and never waits.
 
 mod broadcast;
+mod figures;
 mod limits;
 mod outbox;
 mod presence;
@@ -22,6 +23,7 @@ use crate::protocol::{Encoding, UserBroadcast, quoted};
 
 pub(crate) use broadcast::{Body, Broadcast};
 pub use broadcast::{DatabaseBroadcast, DatabasePayload};
+use figures::Figures;
 use limits::LiveLimits;
 pub(crate) use outbox::{Item, Outbox};
 pub(crate) use presence::{Fields, Meta, Origin};
@@ -54,13 +56,14 @@ pub struct Hub {
     users: AtomicUsize,
     channels: watch::Sender<usize>,
     numbers: AtomicU64,
+    figures: Figures,
     /// Tells the nodes of an installation apart.
     node: u64,
     link: OnceLock<Link>,
 }
 
 impl Hub {
-    pub(crate) fn new(limits: Limits, private_only: bool) -> Self {
+    pub(crate) fn new(limits: Limits, private_only: bool, tenant: &str) -> Self {
         Self {
             topics: RwLock::default(),
             events: Rate::new(limits.max_events_per_second),
@@ -72,6 +75,7 @@ impl Hub {
             users: AtomicUsize::new(0),
             channels: watch::Sender::new(0),
             numbers: AtomicU64::new(1),
+            figures: Figures::new(tenant),
             node: uuid::Uuid::new_v4().as_u64_pair().0,
             link: OnceLock::new(),
         }
@@ -85,7 +89,12 @@ impl Hub {
     /// Tells the members of a topic what the database asks for. Over the limit of events it is dropped, as in the original.
     ///
     /// The name of the node's own topic is enough: messages of the database are read by one node and shared by `Redis`.
-    pub fn broadcast_from_database(&self, message: DatabaseBroadcast) {
+    ///
+    /// It was committed at `committed`, in microseconds since 2000, if that is known.
+    pub fn broadcast_from_database(&self, message: DatabaseBroadcast, committed: Option<i64>) {
+        if let Some(committed) = committed {
+            self.figures.arrived(committed);
+        }
         if self.events.triggered() {
             return;
         }
@@ -121,6 +130,7 @@ impl Hub {
         id: Option<Box<str>>,
         except: Option<u64>,
     ) {
+        self.figures.sent(body.len());
         if let Some(link) = self.link.get() {
             link.broadcast(name, private, &body, id.as_deref());
         }

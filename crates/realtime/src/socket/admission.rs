@@ -103,11 +103,13 @@ impl Session {
                 let code = reason.split(':').next().unwrap_or("").to_owned();
                 tracing::info!(%topic, %reason, "a join was refused");
                 metrics::counter!("realtime_channel_error", "code" => code).increment(1);
+                count_join("error");
                 self.refuse(&join_ref, &reference, &topic, &reason);
                 self.say_replaced(&topic, replaced);
                 return;
             }
         };
+        count_join("ok");
         self.reply(&join_ref, &reference, &topic, Status::Ok, &params.response());
         self.say_replaced(&topic, replaced);
         let hub = self.service.hub.clone();
@@ -174,6 +176,11 @@ impl Session {
             self.outbox.send(protocol::closing(self.version, &old, topic, "phx_close"));
         }
     }
+}
+
+fn count_join(result: &'static str) {
+    metrics::counter!("phoenix_channel_joined_total", "result" => result, "transport" => "websocket")
+        .increment(1);
 }
 
 /// Asks the policies of a private channel, and fetches what is to be replayed.

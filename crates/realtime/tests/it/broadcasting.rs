@@ -161,8 +161,14 @@ async fn one_event_over_http_carries_its_payload_as_the_body() {
                 .to_owned()
         )
     );
+    for (kind, encoding, payload) in
+        [("application/json", 1, &b"{}"[..]), ("application/octet-stream", 0, b"")]
+    {
+        assert_eq!(send(kind, b"").await, (202, String::new()));
+        assert_eq!(socket.next().await, user_broadcast("hello there", "", encoding, payload));
+    }
     assert_eq!(
-        send("application/json", b"").await,
-        (422, r#"{"errors":{"payload":["can't be blank"]}}"#.to_owned())
+        send("application/octet-stream", &vec![0; 3_000_501]).await,
+        (422, r#"{"errors":{"payload":["Payload size exceeds tenant limit"]}}"#.to_owned())
     );
 }

@@ -1,0 +1,50 @@
+//! What is measured of broadcasts, under the original's names.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use metrics::{Histogram, histogram};
+
+/// Seconds from 1970 to 2000, where PostgreSQL's times begin.
+const POSTGRES_EPOCH: f64 = 946_684_800.0;
+
+/// Kept, because to look one up takes longer than to record in it.
+pub(super) struct Figures {
+    sizes: [Histogram; 2],
+    since_commit: Histogram,
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Figures")
+    }
+}
+
+impl Figures {
+    pub(super) fn new(tenant: &str) -> Self {
+        let tenant = tenant.to_owned();
+        Self {
+            sizes: [
+                histogram!("realtime_payload_size"),
+                histogram!("realtime_tenants_payload_size", "tenant" => tenant.clone()),
+            ],
+            since_commit: histogram!(
+                "realtime_tenants_broadcast_from_database_latency_committed_at",
+                "tenant" => tenant
+            ),
+        }
+    }
+
+    /// A payload of so many bytes is sent.
+    pub(super) fn sent(&self, bytes: usize) {
+        for histogram in &self.sizes {
+            histogram.record(bytes as f64);
+        }
+    }
+
+    /// A message of the database arrives that was committed then, in microseconds since 2000.
+    pub(super) fn arrived(&self, committed: i64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        self.since_commit.record(((now - POSTGRES_EPOCH) * 1000.0 - committed as f64 / 1000.0).max(0.0));
+    }
+}
