@@ -1,12 +1,15 @@
 //! Tier 2: a cluster of its own.
 
+use std::fs::Permissions;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use database::{ConnectConfig, Connection};
 use nix::sys::signal::Signal;
 
 use crate::install::Server;
-use crate::process::{Folder, Postmaster};
+use crate::process::{Folder, Postmaster, give_away};
 use crate::template::{Content, unpack};
 
 /// The password of every login role. Over the socket it is not asked for.
@@ -96,6 +99,30 @@ impl Cluster {
     /// Process id of the postmaster.
     pub fn pid(&self) -> i32 {
         self.postmaster.pid()
+    }
+
+    /// Lets it take encrypted connections with a password at `address` (of this machine itself; port 5432), beside its socket.
+    /// Certificate and key are PEM. It restarts.
+    pub async fn encrypt(&mut self, address: Ipv4Addr, certificate: &str, key: &str) {
+        let data = self.data_folder();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            std::fs::write(&path, text)
+                .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
+                .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+            give_away(&path);
+        }
+        let rules = data.join("pg_hba.conf");
+        let mut text = std::fs::read_to_string(&rules)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", rules.display()));
+        for database in ["all", "replication"] {
+            text.push_str(&format!("hostssl {database} all {address}/32 scram-sha-256\n"));
+        }
+        std::fs::write(&rules, text)
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", rules.display()));
+        self.settings.push(("listen_addresses".to_owned(), address.to_string()));
+        self.settings.push(("ssl".to_owned(), "on".to_owned()));
+        self.restart().await;
     }
 
     /// Kills it as a crash would, and starts it again. Commits of the last moments are lost, unless `synchronous_commit` is on.

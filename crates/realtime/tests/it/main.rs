@@ -5,6 +5,7 @@ mod broadcasting;
 mod channels;
 mod client;
 mod connecting;
+mod encrypted;
 mod expiry;
 mod killed;
 mod limits;
