@@ -29,6 +29,7 @@ mod identity;
 mod json;
 mod mail;
 mod metadata;
+mod news;
 mod oauth_server;
 mod one_time;
 mod outbox;

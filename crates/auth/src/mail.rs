@@ -27,7 +27,7 @@ const fn link_type(kind: MessageKind) -> Option<&'static str> {
         MessageKind::Recovery => Some("recovery"),
         MessageKind::MagicLink => Some("magiclink"),
         MessageKind::EmailChange => Some("email_change"),
-        MessageKind::Reauthentication | MessageKind::PasswordChanged => None,
+        _ => None,
     }
 }
 
@@ -35,10 +35,9 @@ const fn link_type(kind: MessageKind) -> Option<&'static str> {
 const fn action(kind: MessageKind) -> &'static str {
     match kind {
         MessageKind::Reauthentication => "reauthentication",
-        MessageKind::PasswordChanged => "password_changed_notification",
         other => match link_type(other) {
             Some(name) => name,
-            None => "",
+            None => other.as_str(),
         },
     }
 }
@@ -49,6 +48,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) to: &'a str,
     pub(crate) code: &'a str,
     pub(crate) token_hash: &'a str,
+    /// What a notification tells besides.
+    pub(crate) about: &'a [(&'static str, String)],
 }
 
 /// Asks whether an instance may mail to an address at all, and counts the mail.
@@ -123,7 +124,7 @@ pub(crate) async fn send(
         headers: headers(state, mail.kind),
     };
     let lifetime = match mail.kind {
-        MessageKind::PasswordChanged => TimeDelta::days(1),
+        kind if kind.is_notification() => TimeDelta::days(1),
         _ => TimeDelta::seconds(config.mailer.otp_exp.max(60)),
     };
     let waiting = Waiting {
@@ -158,8 +159,17 @@ fn template_data(
     mail: &Outgoing<'_>,
 ) -> Result<serde_json::Value> {
     let config = state.config();
-    if mail.kind == MessageKind::PasswordChanged {
-        return Ok(json!({"Email": user.email, "Data": user.user_metadata, "SendingTo": mail.to}));
+    if mail.kind.is_notification() {
+        let mut data = json!({
+            "SiteURL": config.site_url,
+            "Email": user.email,
+            "Data": user.user_metadata,
+            "SendingTo": mail.to,
+        });
+        for (name, value) in mail.about {
+            data[*name] = value.as_str().into();
+        }
+        return Ok(data);
     }
     let mut data = json!({
         "SiteURL": config.site_url,
@@ -204,11 +214,9 @@ pub(crate) fn action_link(
     let paths = &config.mailer.url_paths;
     let path = match kind {
         MessageKind::Invite => &paths.invite,
-        MessageKind::Confirmation | MessageKind::Reauthentication | MessageKind::PasswordChanged => {
-            &paths.confirmation
-        }
         MessageKind::Recovery | MessageKind::MagicLink => &paths.recovery,
         MessageKind::EmailChange => &paths.email_change,
+        _ => &paths.confirmation,
     };
     // A target that carries none of these was escaped by its author.
     let redirect_to = if redirect_to.contains(['&', '=', '#']) {

@@ -67,7 +67,7 @@ async fn mail_code(
     let address = &user.email;
     let (code, hash) = mint(state, address, flow);
     mail::permit(state, address).await?;
-    let mail = Outgoing { kind, to: address, code: &code, token_hash: &hash };
+    let mail = Outgoing { kind, to: address, code: &code, token_hash: &hash, about: &[] };
     mail::send(db, state, request, user, mail, failure).await?;
     Ok(hash)
 }
@@ -184,10 +184,10 @@ pub(crate) async fn send_email_change(
         hooks::send_email(state, db, user, data).await?;
     } else {
         if let Some((code, hash)) = &current {
-            let mail = Outgoing { kind, to: &address, code, token_hash: hash };
+            let mail = Outgoing { kind, to: &address, code, token_hash: hash, about: &[] };
             mail::send(db, state, request, user, mail, FAILURE).await?;
         }
-        let mail = Outgoing { kind, to: new_address, code: &new_code, token_hash: &new_hash };
+        let mail = Outgoing { kind, to: new_address, code: &new_code, token_hash: &new_hash, about: &[] };
         mail::send(db, state, request, user, mail, FAILURE).await?;
     }
     if let Some((_, hash)) = current {
@@ -218,7 +218,8 @@ pub(crate) async fn send_password_changed(
     user: &User,
 ) -> Result<()> {
     mail::permit(state, &user.email).await?;
-    let mail = Outgoing { kind: MessageKind::PasswordChanged, to: &user.email, code: "", token_hash: "" };
+    let kind = MessageKind::PasswordChanged;
+    let mail = Outgoing { kind, to: &user.email, code: "", token_hash: "", about: &[] };
     mail::send(db, state, request, user, mail, "Error sending password changed notification email").await
 }
 

@@ -11,6 +11,8 @@ use crate::error::{Cause, Error, ErrorCode, Result, Step};
 use crate::guesses::Secret;
 use crate::http::RequestContext;
 use crate::identity::Contact;
+use crate::mail::MessageKind;
+use crate::news;
 use crate::one_time::{is_expired, is_valid};
 use crate::random;
 use crate::sms;
@@ -327,7 +329,7 @@ pub(crate) async fn apply_email_change(
     account::put_contact_identity(db, user.id, "email", contact).await?;
     account::end_anonymity(db, user).await?;
     users::load_relations(db, user).await.step("Error refetching identities")?;
-    user.email = std::mem::take(&mut user.email_change);
+    let before = std::mem::replace(&mut user.email, std::mem::take(&mut user.email_change));
     user.tokens.email_change_current.clear();
     user.tokens.email_change_new.clear();
     user.tokens.email_change_status = 0;
@@ -342,6 +344,9 @@ pub(crate) async fn apply_email_change(
     one_time_tokens::delete_all(db, user.id).await.step(FAILURE)?;
     if !user.is_confirmed() {
         account::confirm_email(db, user).await.step(FAILURE)?;
+    }
+    if before != user.email {
+        news::tell(state, request, user, MessageKind::EmailChanged, &before, &[("OldEmail", &before)]);
     }
     Ok(())
 }
@@ -358,13 +363,20 @@ pub(crate) async fn apply_phone_change(
     audit::record(db, state, request, &*user, Action::UserModified, None).await?;
     let contact = Contact { phone, phone_verified: true, ..Contact::default() };
     account::put_contact_identity(db, user.id, "phone", contact).await?;
-    user.phone = std::mem::take(&mut user.phone_change);
+    let before = std::mem::replace(&mut user.phone, std::mem::take(&mut user.phone_change));
     user.tokens.phone_change.clear();
     user.phone_confirmed_at = Some(crate::json::Timestamp::now());
     let columns = [Column::Phone, Column::PhoneChange, Column::PhoneChangeToken, Column::PhoneConfirmedAt];
     users::update(db, user, &columns).await.step(FAILURE)?;
     one_time_tokens::delete_all(db, user.id).await.step(FAILURE)?;
     account::end_anonymity(db, user).await?;
+    if before.is_empty() {
+        let provider = [("Provider", "phone")];
+        news::tell(state, request, user, MessageKind::IdentityLinked, &user.email, &provider);
+    } else if before != user.phone {
+        let numbers = [("Phone", user.phone.as_str()), ("OldPhone", &before)];
+        news::tell(state, request, user, MessageKind::PhoneChanged, &user.email, &numbers);
+    }
     users::load_relations(db, user).await.step("Error refetching identities")
 }
 

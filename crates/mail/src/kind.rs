@@ -11,11 +11,17 @@ pub enum Kind {
     EmailChange,
     Reauthentication,
     PasswordChanged,
+    EmailChanged,
+    PhoneChanged,
+    IdentityLinked,
+    IdentityUnlinked,
+    FactorEnrolled,
+    FactorUnenrolled,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Invite,
         Self::Confirmation,
         Self::Recovery,
@@ -23,6 +29,12 @@ impl Kind {
         Self::EmailChange,
         Self::Reauthentication,
         Self::PasswordChanged,
+        Self::EmailChanged,
+        Self::PhoneChanged,
+        Self::IdentityLinked,
+        Self::IdentityUnlinked,
+        Self::FactorEnrolled,
+        Self::FactorUnenrolled,
     ];
 
     /// The name of the template, as in `GOTRUE_MAILER_TEMPLATES_<NAME>`, in lower case.
@@ -36,7 +48,28 @@ impl Kind {
             Self::EmailChange => "email_change",
             Self::Reauthentication => "reauthentication",
             Self::PasswordChanged => "password_changed_notification",
+            Self::EmailChanged => "email_changed_notification",
+            Self::PhoneChanged => "phone_changed_notification",
+            Self::IdentityLinked => "identity_linked_notification",
+            Self::IdentityUnlinked => "identity_unlinked_notification",
+            Self::FactorEnrolled => "mfa_factor_enrolled_notification",
+            Self::FactorUnenrolled => "mfa_factor_unenrolled_notification",
         }
+    }
+
+    /// Whether it is news alone, with nothing to follow or to enter. GoTrue has all but the first since 2.181.
+    #[must_use]
+    pub const fn is_notification(self) -> bool {
+        matches!(
+            self,
+            Self::PasswordChanged
+                | Self::EmailChanged
+                | Self::PhoneChanged
+                | Self::IdentityLinked
+                | Self::IdentityUnlinked
+                | Self::FactorEnrolled
+                | Self::FactorUnenrolled
+        )
     }
 
     /// The kind of a template's name.
@@ -65,6 +98,12 @@ impl Kind {
             Self::EmailChange => "Confirm Email Change",
             Self::Reauthentication => "Confirm reauthentication",
             Self::PasswordChanged => "Your password has been changed",
+            Self::EmailChanged => "Your email address was changed",
+            Self::PhoneChanged => "Your phone number was changed",
+            Self::IdentityLinked => "A new sign-in method was linked to your account",
+            Self::IdentityUnlinked => "A sign-in method was removed from your account",
+            Self::FactorEnrolled => "A new verification method was added to your account",
+            Self::FactorUnenrolled => "A verification method was removed from your account",
         }
     }
 
@@ -111,6 +150,36 @@ impl Kind {
                  <p>The password of your account {{ .Email }} was just changed. If this was not you, get in touch with us at \
                  once.</p>\n"
             }
+            Self::EmailChanged => {
+                "<h2>Your address was changed</h2>\n\
+                 <p>Your account no longer belongs to {{ .OldEmail }} but to {{ .Email }}. If this was not you, get in touch \
+                 with us at once.</p>\n"
+            }
+            Self::PhoneChanged => {
+                "<h2>Your phone number was changed</h2>\n\
+                 <p>The number of your account {{ .Email }} is no longer {{ .OldPhone }} but {{ .Phone }}. If this was not you, \
+                 get in touch with us at once.</p>\n"
+            }
+            Self::IdentityLinked => {
+                "<h2>There is a new way to sign in</h2>\n\
+                 <p>Your account {{ .Email }} can now be signed in to with {{ .Provider }}. If this was not you, get in touch \
+                 with us at once.</p>\n"
+            }
+            Self::IdentityUnlinked => {
+                "<h2>A way to sign in was removed</h2>\n\
+                 <p>Your account {{ .Email }} can no longer be signed in to with {{ .Provider }}. If this was not you, get in \
+                 touch with us at once.</p>\n"
+            }
+            Self::FactorEnrolled => {
+                "<h2>There is a new second factor</h2>\n\
+                 <p>A second factor ({{ .FactorType }}) was added to your account {{ .Email }}. If this was not you, get in \
+                 touch with us at once.</p>\n"
+            }
+            Self::FactorUnenrolled => {
+                "<h2>A second factor was removed</h2>\n\
+                 <p>A second factor ({{ .FactorType }}) was removed from your account {{ .Email }}. If this was not you, get in \
+                 touch with us at once.</p>\n"
+            }
         }
     }
 }
@@ -130,7 +199,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
             let body = Template::parse(kind.default_body()).unwrap().html(&data).unwrap();
-            let code = kind != Kind::PasswordChanged;
+            let code = !kind.is_notification();
             let link = code && kind != Kind::Reauthentication;
             assert_eq!(body.contains("123456"), code, "{body}");
             assert_eq!(body.contains("href=\"https://api.test/verify?token=t&amp;type=x\""), link, "{body}");

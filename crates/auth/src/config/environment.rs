@@ -243,6 +243,8 @@ impl Variables<'_> {
         security.refresh_token_reuse_interval = self.number("SECURITY_REFRESH_TOKEN_REUSE_INTERVAL", 0)?;
         security.update_password_require_reauthentication =
             self.flag("SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION", false)?;
+        security.update_password_require_current_password =
+            self.flag("SECURITY_UPDATE_PASSWORD_REQUIRE_CURRENT_PASSWORD", false)?;
         security.manual_linking_enabled = self.flag("SECURITY_MANUAL_LINKING_ENABLED", false)?;
         security.encryption = self.encryption()?;
         Ok(())
@@ -272,7 +274,12 @@ impl Variables<'_> {
                 *path = value;
             }
         }
-        mailer.notify_password_changed = self.flag("MAILER_NOTIFICATIONS_PASSWORD_CHANGED_ENABLED", false)?;
+        for kind in mail::Kind::ALL.into_iter().filter(|kind| kind.is_notification()) {
+            let what = kind.as_str().trim_end_matches("_notification").to_uppercase();
+            if self.flag(&format!("MAILER_NOTIFICATIONS_{what}_ENABLED"), false)? {
+                mailer.notifications.insert(kind);
+            }
+        }
         mailer.template_reloading = self.flag("MAILER_TEMPLATE_RELOADING_ENABLED", false)?;
         let sms = &mut config.sms;
         sms.autoconfirm = self.flag("SMS_AUTOCONFIRM", false)?;

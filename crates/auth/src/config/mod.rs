@@ -16,7 +16,7 @@ mod saml;
 mod secret;
 mod sending;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::addresses::AddressChecks;
@@ -157,6 +157,8 @@ pub struct Security {
     pub refresh_token_reuse_interval: i64,
     /// Password changes need a nonce unless the session is younger than a day.
     pub update_password_require_reauthentication: bool,
+    /// Password changes need the password so far, but for sessions that began with a link or a code.
+    pub update_password_require_current_password: bool,
     /// Users may link and unlink identities.
     pub manual_linking_enabled: bool,
     /// The keys of columns that only this service can read.
@@ -180,8 +182,8 @@ pub struct Mailer {
     pub url_paths: UrlPaths,
     /// Subjects and bodies.
     pub templates: mail::TemplatesConfig,
-    /// Tell people when their password was changed.
-    pub notify_password_changed: bool,
+    /// Of which changes to their account people are told: kinds that are notifications.
+    pub notifications: BTreeSet<mail::Kind>,
     /// Fetch templates before they are needed.
     pub template_reloading: bool,
     /// What is looked at before mail goes to an address.
@@ -348,6 +350,7 @@ impl Default for Security {
             refresh_token_rotation_enabled: true,
             refresh_token_reuse_interval: 0,
             update_password_require_reauthentication: false,
+            update_password_require_current_password: false,
             manual_linking_enabled: false,
             encryption: Encryption::default(),
         }
@@ -364,7 +367,7 @@ impl Default for Mailer {
             external_hosts: Vec::new(),
             url_paths: UrlPaths::default(),
             templates: mail::TemplatesConfig::default(),
-            notify_password_changed: false,
+            notifications: BTreeSet::new(),
             template_reloading: false,
             address_checks: AddressChecks::default(),
         }

@@ -11,7 +11,9 @@ use crate::hooks;
 use crate::http::RequestContext;
 use crate::identity::Identity;
 use crate::json::Object;
+use crate::mail::MessageKind;
 use crate::metadata;
+use crate::news;
 use crate::one_time;
 use crate::providers::Profile;
 use crate::store::identities;
@@ -215,6 +217,7 @@ pub(crate) async fn link_to(
         account::end_anonymity(db, &mut user).await?;
     }
     account::update_providers(db, &mut user).await?;
+    news::tell(state, request, &user, MessageKind::IdentityLinked, &user.email, &[("Provider", provider)]);
     Ok(Admitted::User(Box::new(user)))
 }
 

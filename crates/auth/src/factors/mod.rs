@@ -12,6 +12,8 @@ use crate::State;
 use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Caller, RequestContext};
+use crate::mail::MessageKind;
+use crate::news;
 use crate::rate_limit::Limit;
 use crate::session::{self, Method, Session, TokenResponse};
 use crate::store::{factors, sessions, users};
@@ -180,4 +182,12 @@ pub(crate) async fn record_success(
         ("factor_type", factor.factor_type.as_str().into()),
     ]);
     audit::record_from(db, state, request, user, Action::VerificationAttempted, tried, &request.ip).await
+}
+
+/// Tells somebody of a factor that was just verified for the first time.
+pub(crate) fn tell_of_new(state: &State, request: &RequestContext, user: &User, factor: &Factor) {
+    if !factor.is_verified() {
+        let about = [("FactorType", factor.factor_type.as_str())];
+        news::tell(state, request, user, MessageKind::FactorEnrolled, &user.email, &about);
+    }
 }

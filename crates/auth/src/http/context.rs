@@ -14,6 +14,7 @@ use super::Form;
 use crate::State;
 use crate::config::Config;
 use crate::error::ApiVersion;
+use crate::news::News;
 use crate::outbox::Written;
 
 /// A request without its body.
@@ -31,6 +32,8 @@ pub(crate) struct RequestContext {
     pub(crate) headers: HeaderMap,
     /// Mails that leave after the commit.
     pub(crate) written: Mutex<Vec<Written>>,
+    /// What somebody is told when all is done.
+    pub(crate) news: Mutex<Vec<News>>,
 }
 
 impl RequestContext {
@@ -47,6 +50,7 @@ impl RequestContext {
             query: Form::parse(request.uri().query().unwrap_or_default()),
             headers,
             written: Mutex::default(),
+            news: Mutex::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 use super::{RequestContext, cors};
 use crate::State;
 use crate::error::{Error, ErrorCode, Pending, render};
+use crate::news;
 
 /// Leaf routes of the original's router: with a slash behind them they don't exist. All others are
 /// mounted sub-routers there, which answer with and without it.
@@ -81,13 +82,16 @@ async fn serve(state: &State, routes: Router, mut request: Request) -> Response 
 /// Sends the mails that a request has written. One whose handler failed has left none behind.
 async fn deliver(state: &State, context: &RequestContext, answer: Response) -> Response {
     let written = std::mem::take(&mut *context.written.lock().unwrap_or_else(PoisonError::into_inner));
-    if written.is_empty() || answer.extensions().get::<Pending>().is_some() {
+    if answer.extensions().get::<Pending>().is_some() {
         return answer;
     }
-    match state.outbox().deliver(written).await {
-        Ok(()) => answer,
-        Err(error) => axum::response::IntoResponse::into_response(error),
+    if !written.is_empty()
+        && let Err(error) = state.outbox().deliver(written).await
+    {
+        return axum::response::IntoResponse::into_response(error);
     }
+    news::send(state, context).await;
+    answer
 }
 
 /// Makes our router see the request as the original's would.

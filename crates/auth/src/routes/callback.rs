@@ -12,6 +12,7 @@ use crate::external::flow::Flow;
 use crate::external::{Admitted, accept_invite, admit, ask_before_creating, link_to};
 use crate::http::{Body, Context, Form, GoUrl, request_audience, see};
 use crate::json::Timestamp;
+use crate::news;
 use crate::providers::{Callback, Failure, Place, Profile, Provider, SignedIn, complete_oauth1};
 use crate::session::{Method, TokenResponse, sign_in};
 use crate::store::flow_states::{self, Told};
@@ -237,6 +238,7 @@ async fn whose(
 
 /// The target with an error in its query, and in its fragment as well.
 pub(super) fn failed(request: &Context, target: &str, error: Error, in_fragment: bool) -> Result<String> {
+    news::forget(request);
     let (name, code, description) = match &error {
         Error::Api(api) => {
             use ErrorCode::{ProviderEmailNeedsVerification, SignupDisabled, UserBanned};

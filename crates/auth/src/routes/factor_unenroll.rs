@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::factors::{FactorType, find_own};
 use crate::http::{Caller, Context};
 use crate::json;
+use crate::mail::MessageKind;
+use crate::news;
 use crate::store::{factors, sessions};
 
 #[derive(Serialize)]
@@ -49,5 +51,7 @@ pub(super) async fn delete(
     let method = FactorType::parse(&factor.factor_type)?.method();
     sessions::downgrade(db, user.id, factor.id, method.as_str()).await?;
     transaction.commit().await?;
+    let about = [("FactorType", factor.factor_type.as_str())];
+    news::tell(&state, &request, &user, MessageKind::FactorUnenrolled, &user.email, &about);
     Ok(json::ok(&Unenrolled { id: factor.id }))
 }

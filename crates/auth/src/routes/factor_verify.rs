@@ -117,6 +117,7 @@ pub(super) async fn post(
     }
     let tokens = factors::succeed(db, &state, &request, user.id, session, &factor).await?;
     transaction.commit().await?;
+    factors::tell_of_new(&state, &request, user, &factor);
     Ok(json::ok(&tokens))
 }
 

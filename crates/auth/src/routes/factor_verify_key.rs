@@ -72,6 +72,7 @@ pub(super) async fn verify(
     store::factors::set_credential(db, owner, &credential).await?;
     let tokens = factors::succeed(db, state, request, caller.user.id, session_id, &factor).await?;
     transaction.commit().await?;
+    factors::tell_of_new(state, request, &caller.user, &factor);
     Ok(json::ok(&tokens))
 }
 

@@ -11,6 +11,8 @@ use crate::audit::{self, Action, traits};
 use crate::error::{Error, ErrorCode, Result, Step};
 use crate::http::{Caller, Context};
 use crate::json;
+use crate::mail::MessageKind;
+use crate::news;
 use crate::store::identities;
 use crate::store::users::{self, Column};
 
@@ -62,6 +64,7 @@ pub(super) async fn delete(
     audit::record(db, &state, &request, &user, Action::IdentityUnlinked, unlinked)
         .await
         .step("Error recording audit log entry")?;
+    let address = user.email.clone();
     identities::delete(db, identity.id).await.step("Database error deleting identity")?;
     if identity.provider == "phone" {
         user.phone.clear();
@@ -77,5 +80,7 @@ pub(super) async fn delete(
     }
     account::update_providers(db, &mut user).await.step("Database error updating user providers")?;
     transaction.commit().await?;
+    let about = [("Provider", identity.provider.as_str()), ("Email", &address)];
+    news::tell(&state, &request, &user, MessageKind::IdentityUnlinked, &address, &about);
     Ok(json::ok_empty())
 }

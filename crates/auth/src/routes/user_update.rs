@@ -10,16 +10,19 @@ use crate::account;
 use crate::audit::{self, Action};
 use crate::contact;
 use crate::error::{Error, ErrorCode, Result, Step};
+use crate::guesses::Secret;
 use crate::http::{Body, Caller, Context};
 use crate::json::{self, Object, Pointer, Timestamp, params};
+use crate::mail::MessageKind;
 use crate::metadata;
 use crate::one_time::{self, TextPurpose};
 use crate::password;
 use crate::phone;
 use crate::pkce;
 use crate::rate_limit::Limit;
-use crate::session::{Method, Session};
+use crate::session::{Method, MethodUsed, Session};
 use crate::signup::begin_flow;
+use crate::store::sessions;
 use crate::store::users::{self, Column};
 use crate::user::User;
 use crate::verification;
@@ -30,6 +33,7 @@ params! {
     struct Params {
         email: String,
         password: Pointer,
+        current_password: String,
         nonce: String,
         data: Option<Object>,
         app_metadata: Option<Object>,
@@ -55,7 +59,7 @@ pub(super) async fn put(
     check_rights(&state, &user, session.as_ref(), &params)?;
     check_taken(&state, &user, &params, &aud).await?;
     if let Some(password) = &params.password {
-        set_password(&state, &mut user, session.as_ref(), password, &params.nonce).await?;
+        set_password(&state, &request, &mut user, session.as_ref(), password, &params).await?;
     }
 
     let mut connection = state.database().await?;
@@ -66,7 +70,7 @@ pub(super) async fn put(
             .await
             .step("Error during password storage")?;
         audit::record(db, &state, &request, &user, Action::UserUpdatedPassword, None).await?;
-        if config.mailer.notify_password_changed && !user.email.is_empty() {
+        if config.mailer.notifications.contains(&MessageKind::PasswordChanged) && !user.email.is_empty() {
             one_time::send_password_changed(db, &state, &request, &user).await?;
         }
     }
@@ -165,37 +169,75 @@ async fn check_taken(state: &State, user: &User, params: &Params, aud: &str) -> 
 }
 
 /// Puts a new password's hash on the user. Hashing happens here, outside the transaction.
+/// Whether a session began with a link or a code, which people also use who have forgotten their password.
+async fn is_recovery(state: &State, session: Option<&Session>) -> Result<bool> {
+    let Some(session) = session else { return Ok(false) };
+    let mut db = state.database().await?;
+    let whole = sessions::with_methods(&mut db, session.id).await.step("Database error finding session")?;
+    let recovers = |used: &MethodUsed| matches!(used.method.as_str(), "otp" | "magiclink" | "recovery");
+    Ok(whole.is_some_and(|session| session.amr.iter().any(recovers)))
+}
+
+/// Whoever found an open session does not know the password.
+async fn check_current(
+    state: &State,
+    request: &Context,
+    user: &User,
+    password: &str,
+    hash: String,
+) -> Result<()> {
+    const REQUIRED: &str = "Current password required when setting new password.";
+    if password.is_empty() {
+        return Err(Error::bad_request(ErrorCode::CurrentPasswordRequired, REQUIRED));
+    }
+    let contact = if user.email.is_empty() { &user.phone } else { &user.email };
+    let whose = format!("{} {contact}", request.ip);
+    state.guesses().permit(Secret::Password, &whose)?;
+    if state.hasher().verify(password.to_owned(), hash).await? {
+        return Ok(());
+    }
+    state.guesses().wrong(Secret::Password, &whose);
+    Err(Error::bad_request(ErrorCode::CurrentPasswordInvalid, REQUIRED))
+}
+
 async fn set_password(
     state: &State,
+    request: &Context,
     user: &mut User,
     session: Option<&Session>,
     password: &str,
-    nonce: &str,
+    params: &Params,
 ) -> Result<()> {
     const DAY: i64 = 24 * 60 * 60;
     if state.config().security.update_password_require_reauthentication {
         let recent = session.is_some_and(|session| Timestamp::now() <= session.created_at.plus_seconds(DAY));
         if !recent {
-            if nonce.is_empty() {
+            if params.nonce.is_empty() {
                 return Err(Error::bad_request(
                     ErrorCode::ReauthenticationNeeded,
                     "Password update requires reauthentication",
                 ));
             }
-            verification::use_nonce(state, user, nonce).await?;
+            verification::use_nonce(state, user, &params.nonce).await?;
         }
     }
     if password.is_empty() {
         user.encrypted_password = None;
         return Ok(());
     }
-    if let Some(hash) = user.encrypted_password.clone().filter(|hash| !hash.is_empty())
-        && state.hasher().verify(password.to_owned(), state.encryption().open(user.id, &hash)?.text).await?
-    {
-        return Err(Error::unprocessable(
-            ErrorCode::SamePassword,
-            "New password should be different from the old password.",
-        ));
+    if let Some(hash) = user.encrypted_password.clone().filter(|hash| !hash.is_empty()) {
+        let hash = state.encryption().open(user.id, &hash)?.text;
+        if state.config().security.update_password_require_current_password
+            && !is_recovery(state, session).await?
+        {
+            check_current(state, request, user, &params.current_password, hash.clone()).await?;
+        }
+        if state.hasher().verify(password.to_owned(), hash).await? {
+            return Err(Error::unprocessable(
+                ErrorCode::SamePassword,
+                "New password should be different from the old password.",
+            ));
+        }
     }
     user.encrypted_password = Some(state.new_password(user.id, password.to_owned()).await?);
     Ok(())

@@ -12,6 +12,7 @@ use crate::error::{ApiError, Cause, Error, ErrorCode, Result};
 use crate::guesses::Secret;
 use crate::http::{Body, Context, Form, GoUrl, redirect_target, request_audience, see};
 use crate::json::{self, params};
+use crate::news;
 use crate::phone;
 use crate::pkce;
 use crate::random;
@@ -75,10 +76,12 @@ pub(super) async fn get(extract::State(state): extract::State<State>, request: C
         Ok((Outcome::Half, _)) => message_url(&target, is_pkce)?,
         Err(Error::Api(error)) => {
             tracing::info!(request_id = %request.id, "{}: {}", error.status.as_u16(), error.message);
+            news::forget(&request);
             error_url(&target, &error, is_pkce)?
         }
         Err(other) => {
             tracing::error!(request_id = %request.id, cause = %other, "verification failed");
+            news::forget(&request);
             target
         }
     };

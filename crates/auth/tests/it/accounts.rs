@@ -148,6 +148,27 @@ async fn an_old_session_needs_a_nonce_for_a_new_password_where_that_is_asked_for
 }
 
 #[tokio::test]
+async fn a_new_password_needs_the_one_before_where_that_is_asked_for() {
+    let mut config = config();
+    config.security.update_password_require_current_password = true;
+    let service = Service::start_with(config).await;
+    let session = service.sign_up("ada@example.com").await;
+    let change = |body: Value| service.put("/user", body).bearer(token(&session)).newer().send();
+    for (body, code) in [
+        (json!({"password": "secret2"}), "current_password_required"),
+        (json!({"password": "secret2", "current_password": "secret3"}), "current_password_invalid"),
+        (json!({"password": "secret1", "current_password": "secret1"}), "same_password"),
+    ] {
+        assert_eq!(change(body).await.json()["code"], code);
+    }
+    let changed = change(json!({"password": "secret2", "current_password": "secret1"})).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    // Who has forgotten it comes by a link or a code.
+    service.sql("update auth.mfa_amr_claims set authentication_method = 'otp'").await;
+    assert_eq!(change(json!({"password": "secret3"})).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_user_gives_up_one_of_two_identities_but_not_the_last() {
     let mut config = config();
     config.security.manual_linking_enabled = true;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mail::{Kind, Source};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::outside::{Post, StandIn, json as answer};
 use crate::service::{Service, config_with_confirmation};
+use crate::totp;
 
 async fn with_post() -> (Post, Service) {
     let post = Post::open().await;
@@ -182,7 +183,7 @@ async fn a_newer_mail_replaces_one_that_still_waits() {
 async fn a_changed_password_is_told() {
     let post = Post::open().await;
     let mut config = post.configure(crate::service::config());
-    config.mailer.notify_password_changed = true;
+    config.mailer.notifications.insert(Kind::PasswordChanged);
     let service = Service::start_with(config).await;
     let session = service.sign_up("ann@x.test").await;
     let token = session["access_token"].as_str().unwrap();
@@ -191,6 +192,63 @@ async fn a_changed_password_is_told() {
     let mail = post.to("ann@x.test").await;
     assert_eq!(mail.subject(), "Your password has been changed");
     assert!(mail.html().contains("ann@x.test"));
+}
+
+#[tokio::test]
+async fn changes_are_told_once_they_are_done() {
+    let post = Post::open().await;
+    let mut config = post.configure(crate::service::config());
+    config.smtp.max_frequency = Duration::ZERO;
+    config.mailer.notifications = Kind::ALL.into_iter().filter(|kind| kind.is_notification()).collect();
+    config.security.manual_linking_enabled = true;
+    config.external.phone_enabled = true;
+    config.sms.autoconfirm = true;
+    let service = Service::start_with(config).await;
+    let session = service.sign_up("ann@x.test").await;
+    let token = session["access_token"].as_str().unwrap();
+    let told = async |subject: &str, text: &str| {
+        let mail = post.to("ann@x.test").await;
+        assert_eq!(mail.subject(), subject);
+        assert!(mail.html().contains(text), "{}", mail.html());
+    };
+    let change = async |body: Value| {
+        let answer = service.put("/user", body).bearer(token).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    };
+    change(json!({"phone": "+15550001"})).await;
+    told("A new sign-in method was linked to your account", "phone").await;
+    let user = change(json!({"phone": "+15550002"})).await;
+    told("Your phone number was changed", "15550001 but 15550002").await;
+
+    let factor = json!({"factor_type": "totp", "friendly_name": "app"});
+    let factor = service.post("/factors", factor).bearer(token).send().await.json();
+    let path = format!("/factors/{}", factor["id"].as_str().unwrap());
+    let asked = service.post(&format!("{path}/challenge"), json!({})).bearer(token).send().await.json();
+    let verify = async |code: &str| {
+        let body = json!({"challenge_id": asked["id"], "code": code});
+        service.post(&format!("{path}/verify"), body).bearer(token).send().await
+    };
+    // What failed is not told.
+    assert_eq!(verify("000000").await.status, 422);
+    let stepped_up = verify(&totp::now(factor["totp"]["secret"].as_str().unwrap())).await.json();
+    told("A new verification method was added to your account", "(totp)").await;
+    let token = stepped_up["access_token"].as_str().unwrap();
+    assert_eq!(service.request("DELETE", &path).bearer(token).send().await.status, 200);
+    told("A verification method was removed from your account", "(totp)").await;
+
+    let phone = user["identities"].as_array().unwrap().iter().find(|one| one["provider"] == "phone").unwrap();
+    let path = format!("/user/identities/{}", phone["identity_id"].as_str().unwrap());
+    assert_eq!(service.request("DELETE", &path).bearer(token).send().await.status, 200);
+    told("A sign-in method was removed from your account", "phone").await;
+
+    let body = json!({"email": "ann@y.test"});
+    assert_eq!(service.put("/user", body).bearer(token).send().await.status, 200);
+    let link = post.to("ann@y.test").await.link();
+    // The old address is asked, too; a project that confirms addresses itself needs one of the two.
+    post.to("ann@x.test").await;
+    assert_eq!(service.get(&link).send().await.status, 303);
+    told("Your email address was changed", "no longer belongs to ann@x.test but to ann@y.test").await;
 }
 
 #[tokio::test]
