@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::support::Project;
 
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A database for instances: a stack without auth.
 struct Database {
     project: Project,
@@ -69,6 +72,8 @@ impl Instance {
             .env("GOTRUE_JWT_AUD", "authenticated")
             .env("GOTRUE_JWT_DEFAULT_GROUP_NAME", "authenticated")
             .env("GOTRUE_MAILER_AUTOCONFIRM", "true")
+            // Passwords are hashed when nobody else wants the processor, which other tests do.
+            .env("GOTRUE_API_MAX_REQUEST_DURATION", "120s")
             .env("GOTRUE_RELOADING_GRACE_PERIOD_INTERVAL", "100ms")
             .env("MONOBASE_LOG_FORMAT", "json")
             .envs(variables.iter().copied())
@@ -83,7 +88,7 @@ impl Instance {
     }
 
     fn eventually(&self, holds: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < until, "{}", self.log());
             thread::sleep(Duration::from_millis(50));
@@ -129,7 +134,7 @@ fn request_as(
     body: Option<&Value>,
 ) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let body = body.map(Value::to_string).unwrap_or_default();
     write!(
         stream,
@@ -176,7 +181,7 @@ fn a_folder_of_variables_is_read_again_when_it_changes() {
 }
 
 /// Signs up and refreshes until the instance is gone; what was acknowledged.
-fn work(address: &str, lane: usize, stop: &AtomicBool) -> Vec<(String, String)> {
+fn work(address: &str, lane: usize, stop: &AtomicBool, done: &AtomicUsize) -> Vec<(String, String)> {
     let mut acknowledged = Vec::new();
     for turn in 0.. {
         if stop.load(Ordering::SeqCst) {
@@ -187,6 +192,7 @@ fn work(address: &str, lane: usize, stop: &AtomicBool) -> Vec<(String, String)> 
         let Some((200, session)) = request(address, "POST", "/signup", Some(&person)) else { break };
         let mut token = session["refresh_token"].as_str().unwrap().to_owned();
         acknowledged.push((email, token.clone()));
+        done.fetch_add(1, Ordering::SeqCst);
         for _ in 0..5 {
             let body = json!({"refresh_token": token});
             let Some((200, session)) =
@@ -205,14 +211,17 @@ fn work(address: &str, lane: usize, stop: &AtomicBool) -> Vec<(String, String)> 
 fn what_was_acknowledged_survives_a_kill_in_the_middle() {
     let database = Database::start();
     let mut instance = Instance::start(&database, &[], &[], &[]);
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let lanes: Vec<_> = (0..8)
         .map(|lane| {
-            let (address, stop) = (instance.address.clone(), stop.clone());
-            thread::spawn(move || work(&address, lane, &stop))
+            let (address, stop, done) = (instance.address.clone(), stop.clone(), done.clone());
+            thread::spawn(move || work(&address, lane, &stop, &done))
         })
         .collect();
-    thread::sleep(Duration::from_secs(3));
+    let until = Instant::now() + PATIENCE;
+    while done.load(Ordering::SeqCst) < 16 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(5));
+    }
     instance.child.kill().unwrap();
     instance.child.wait().unwrap();
     stop.store(true, Ordering::SeqCst);
@@ -268,7 +277,7 @@ fn a_kill_in_the_middle_of_a_crowd_leaves_one_user_and_one_family() {
     let refreshes: Vec<_> =
         (0..50).map(|_| ask("/token?grant_type=refresh_token", json!({"refresh_token": token}), 1)).collect();
     let sign_ups: Vec<_> = (0..50).map(|_| ask("/signup", crowd.clone(), 20)).collect();
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while answered.load(Ordering::SeqCst) < 30 && Instant::now() < until {
         thread::sleep(Duration::from_millis(1));
     }
