@@ -66,7 +66,11 @@ enum Measure {
     /// Database changes: statement to socket, row level security with a thousand users, what an idle server asks
     RealtimeChanges,
     /// Objects: downloads beside nginx, uploads beside `dd`, a bucket of a million, and the original (`STORAGE_API_DIR`)
-    Storage,
+    Storage {
+        /// Only downloads and uploads of this many bytes: 1024, 1048576 or 104857600
+        #[arg(long)]
+        size: Option<usize>,
+    },
     /// Thumbnails of a large JPEG, beside libvips
     Imaging,
     /// Broadcasts to 2,000 websockets, and the memory of 10,000 idle ones
@@ -99,7 +103,7 @@ fn main() -> Result<()> {
             Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
-            Measure::Storage => storage::measure(&arguments).await,
+            Measure::Storage { size } => storage::measure(&arguments, size).await,
             Measure::Imaging => images::measure(&arguments).await,
             Measure::Realtime => realtime::measure(&arguments).await,
             Measure::BareFanOut { .. } => Ok(()),
@@ -110,7 +114,7 @@ fn main() -> Result<()> {
                 memory::measure(&arguments).await?;
                 rest::measure(&arguments).await?;
                 auth::measure(&arguments).await?;
-                storage::measure(&arguments).await?;
+                storage::measure(&arguments, None).await?;
                 rest::kinds::measure(&arguments).await?;
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;

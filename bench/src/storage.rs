@@ -54,7 +54,10 @@ struct Figures {
     original_upload: Vec<f64>,
 }
 
-pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
+/// All of it, or only what objects of `size` bytes show.
+pub(crate) async fn measure(arguments: &Arguments, size: Option<usize>) -> Result<()> {
+    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| size.is_none_or(|size| size == kind.bytes)).collect();
+    ensure!(!kinds.is_empty(), "objects of that size are not measured");
     let folder = tempfile::tempdir()?;
     // The development limit is 50 MiB.
     let settings = folder.path().join("supabase");
@@ -77,9 +80,9 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let nginx = Nginx::start(folder.path(), &files).await?;
     let duration = Duration::from_secs(arguments.seconds);
     let door = ours.behind(&backend);
-    let mut figures: Vec<Figures> = KINDS.iter().map(|_| Figures::default()).collect();
+    let mut figures: Vec<Figures> = kinds.iter().map(|_| Figures::default()).collect();
     let (mut parallel, mut original_parallel) = (Vec::new(), Vec::new());
-    for kind in &KINDS {
+    for kind in &kinds {
         let content = noise(kind.bytes);
         std::fs::write(files.join(kind.bytes.to_string()), &content)?;
         let mut servers = vec![&ours, &door];
@@ -90,7 +93,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
         }
     }
     for _ in 0..arguments.runs {
-        for (kind, figures) in KINDS.iter().zip(&mut figures) {
+        for (kind, figures) in kinds.iter().zip(&mut figures) {
             let rate = async |server: &Alone| -> Result<f64> {
                 let request = server.download(&server.key(kind.bytes));
                 load::drained(server.address, kind.connections, duration, request).await
@@ -110,12 +113,19 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
                 figures.original_upload.push(uploads(original, kind, &content).await?);
             }
         }
+        if size.is_some() {
+            continue;
+        }
         parallel.push(many_uploads(&ours, duration).await?);
         if let Some(original) = &original {
             original_parallel.push(many_uploads(original, duration).await?);
         }
     }
-    report(&figures, original.is_some());
+    report(&kinds, &figures, original.is_some());
+    if size.is_some() {
+        drop((nginx, ours, original));
+        return backend.stop();
+    }
     if original.is_some() {
         let name = format!("upload 1 KiB, {UPLOADERS} at a time (limit: the original)");
         line(&name, median(&parallel), median(&original_parallel), "1/s", ">= 5");
@@ -128,9 +138,9 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     backend.stop()
 }
 
-fn report(figures: &[Figures], beside: bool) {
+fn report(kinds: &[&Kind], figures: &[Figures], beside: bool) {
     head("Objects, the service alone; limit: nginx serving the same files from disk");
-    for (kind, figures) in KINDS.iter().zip(figures) {
+    for (kind, figures) in kinds.iter().zip(figures) {
         let ours = median(&figures.ours);
         let name = format!("download {}, {} connections", kind.name, kind.connections);
         line(&name, ours, median(&figures.nginx), "1/s", kind.download);

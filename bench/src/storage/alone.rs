@@ -87,7 +87,10 @@ impl Alone {
             .env("SERVER_HOST", "127.0.0.1")
             .env("SERVER_PORT", port.to_string())
             .env("SERVER_ADMIN_PORT", (port + 7).to_string())
-            .env("DATABASE_URL", format!("postgres://supabase_storage_admin:postgres@{place}/{database}"))
+            .env(
+                "DATABASE_URL",
+                format!("postgres://supabase_storage_admin:postgres@{place}/{database}?sslmode=disable"),
+            )
             .env("AUTH_JWT_SECRET", known("JWT_SECRET")?)
             .env("ANON_KEY", known("ANON_KEY")?)
             .env("SERVICE_KEY", known("SERVICE_ROLE_KEY")?)
