@@ -42,7 +42,10 @@ impl Handler for Alone {
     }
 
     async fn answer(&self, peer: &SocketAddr, request: Request<Incoming>) -> (Response<Body>, Uncounted) {
-        let mut request = request.map(|body| Body::new(Inbound::new(body, None, self.body_timeout).0));
+        let mut request = request.map(|body| {
+            let empty = http_body::Body::is_end_stream(&body);
+            if empty { Body::empty() } else { Body::new(Inbound::new(body, None, self.body_timeout).0) }
+        });
         request.extensions_mut().insert(axum::extract::ConnectInfo(*peer));
         let Ok(response) = self.router.clone().call(request).await;
         (response, Uncounted)

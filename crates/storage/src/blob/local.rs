@@ -6,16 +6,19 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use md5::{Digest, Md5};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::buffers::{BLOCK, Buffers};
+use super::digest::Digest;
+use super::lane::{Lane, Work};
+use super::leaves::Leaves;
 use super::{Attributes, Blob, BlobName, BoxFuture, Inflow, Outflow, Piece, Store, StoreError, Written};
 
 /// Where and how blobs are kept as files.
@@ -70,12 +73,20 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How many chunks' bytes are hashed and written at a time.
+const PIECE: usize = 128 << 10;
+
+/// How much of a file is written before the system is told to bring it to the disk.
+const WRITE_BACK: u64 = 4 << 20;
+
 /// A file being written. Dropped before its end, it is removed.
 struct Sink {
     file: File,
     path: PathBuf,
-    digest: Md5,
     size: u64,
+    /// How much of it is on its way to the disk.
+    on_its_way: u64,
+    fsync: bool,
     whole: bool,
 }
 
@@ -89,20 +100,24 @@ impl Sink {
             }
             other => other?,
         };
-        Ok(Self { file, path, digest: Md5::new(), size: 0, whole: false })
+        Ok(Self { file, path, size: 0, on_its_way: 0, fsync, whole: false })
     }
 
-    fn write(mut self, chunks: &[Bytes]) -> io::Result<Self> {
+    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
         for chunk in chunks {
-            self.digest.update(chunk);
             self.file.write_all(chunk)?;
             self.size += chunk.len() as u64;
         }
-        Ok(self)
+        if self.fsync && self.size - self.on_its_way >= WRITE_BACK {
+            write_back(&self.file, self.on_its_way..self.size);
+            self.on_its_way = self.size;
+        }
+        Ok(())
     }
 
-    fn finish(mut self, fsync: bool) -> io::Result<Written> {
-        if fsync {
+    /// The size of the file, which is on the disk now.
+    fn finish(mut self) -> io::Result<u64> {
+        if self.fsync {
             self.file.sync_data()?;
             #[cfg(test)]
             tests::note("file", &self.path);
@@ -111,15 +126,82 @@ impl Sink {
             }
         }
         self.whole = true;
-        let digest = std::mem::take(&mut self.digest);
-        Ok(Written { size: self.size, md5: digest.finalize().into() })
+        Ok(self.size)
     }
+}
+
+/// Has a part of a file brought to the disk from now on, so that the flush at its end finds little to do. It promises
+/// nothing, and so its failure means nothing: that flush tells.
+fn write_back(file: &File, part: Range<u64>) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(from), Ok(length)) = (i64::try_from(part.start), i64::try_from(part.end - part.start)) {
+        #[allow(unsafe_code)]
+        // SAFETY: a system call on an open descriptor that touches no memory of ours.
+        unsafe {
+            libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE);
+        }
+    }
+}
+
+impl Work for Sink {
+    fn piece(&mut self, chunks: &[Bytes]) -> Result<(), StoreError> {
+        Ok(self.write(chunks)?)
+    }
+}
+
+/// What a body is hashed with.
+enum Hash {
+    Whole(Digest),
+    ByLeaves(Leaves),
+}
+
+impl Hash {
+    fn new(by_leaves: bool) -> Result<Self, StoreError> {
+        Ok(if by_leaves { Self::ByLeaves(Leaves::new()) } else { Self::Whole(Digest::new()?) })
+    }
+
+    /// What is known of a blob of `size` bytes.
+    fn finish(self, size: u64) -> Result<Written, StoreError> {
+        let (md5, leaves) = match self {
+            Self::Whole(digest) => (digest.finish()?, None),
+            Self::ByLeaves(hashed) => {
+                let (md5, leaves) = hashed.finish();
+                (md5, Some(leaves))
+            }
+        };
+        Ok(Written { size, md5, leaves })
+    }
+}
+
+impl Work for Hash {
+    fn piece(&mut self, chunks: &[Bytes]) -> Result<(), StoreError> {
+        for chunk in chunks {
+            match self {
+                Self::Whole(digest) => digest.update(chunk)?,
+                Self::ByLeaves(leaves) => leaves.update(chunk),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next piece of a body: its last one is shorter, and empty when nothing is left.
+async fn next_piece(body: &mut Inflow) -> Result<(Vec<Bytes>, bool), StoreError> {
+    let (mut piece, mut collected) = (Vec::new(), 0);
+    while collected < PIECE {
+        let Some(chunk) = body.next().await else { return Ok((piece, true)) };
+        let chunk = chunk?;
+        collected += chunk.len();
+        piece.push(chunk);
+    }
+    Ok((piece, false))
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
         if !self.whole
             && let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove a blob that was not finished");
         }
@@ -145,42 +227,39 @@ impl Store for LocalStore {
     fn put<'a>(
         &'a self,
         name: &'a BlobName,
-        _attributes: &'a Attributes,
+        attributes: &'a Attributes,
         mut body: Inflow,
     ) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
             let path = self.file(name)?;
-            let fsync = self.0.fsync;
-            // One write is under way while the next block arrives.
-            let mut writing: Option<JoinHandle<Result<Sink, StoreError>>> = None;
-            let mut block: Vec<Bytes> = Vec::new();
-            let mut collected = 0;
-            while let Some(chunk) = body.next().await {
-                let chunk = chunk?;
-                collected += chunk.len();
-                block.push(chunk);
-                if collected >= BLOCK {
-                    let before = match writing.take() {
-                        Some(task) => Some(joined(task).await?),
-                        None => None,
-                    };
-                    let (chunks, path) = (std::mem::take(&mut block), path.clone());
-                    collected = 0;
-                    writing = Some(spawn_blocking(move || {
-                        let sink = before.map_or_else(|| Sink::create(path, fsync), Ok)?;
-                        Ok(sink.write(&chunks)?)
-                    }));
-                }
+            let (fsync, by_leaves) = (self.0.fsync, attributes.by_leaves);
+            let (piece, last) = next_piece(&mut body).await?;
+            if last {
+                // A small one: one change of threads for all of it.
+                return blocking(move || {
+                    let (mut sink, mut hash) = (Sink::create(path, fsync)?, Hash::new(by_leaves)?);
+                    sink.piece(&piece)?;
+                    hash.piece(&piece)?;
+                    hash.finish(sink.finish()?)
+                })
+                .await;
             }
-            let before = match writing.take() {
-                Some(task) => Some(joined(task).await?),
-                None => None,
-            };
-            blocking(move || {
-                let sink = before.map_or_else(|| Sink::create(path, fsync), Ok)?;
-                Ok(sink.write(&block)?.finish(fsync)?)
-            })
-            .await
+            let sink = blocking(move || Ok(Sink::create(path, fsync)?)).await?;
+            let (writing, hashing) = (Lane::new(sink), Lane::new(Hash::new(by_leaves)?));
+            let mut next = (piece, last);
+            loop {
+                let (piece, last) = next;
+                writing.push(piece.clone()).await?;
+                hashing.push(piece).await?;
+                if last {
+                    break;
+                }
+                next = next_piece(&mut body).await?;
+            }
+            // The hash may still be behind while the disk is waited for.
+            let sink = writing.finish().await?;
+            let size = blocking(move || Ok(sink.finish()?)).await?;
+            hashing.finish().await?.finish(size)
         })
     }
 
@@ -209,11 +288,8 @@ impl Store for LocalStore {
                 // A small one is read here and now: one change of threads for all of it.
                 let first = read(&buffers, &file, &range)?;
                 let rest = range.start + first.len() as u64..range.end;
-                let body: Outflow = if rest.is_empty() {
-                    Box::pin(stream::once(std::future::ready(Ok(first))))
-                } else {
-                    outflow(buffers, file, first, rest)
-                };
+                let body =
+                    if rest.is_empty() { Outflow::Ready(first) } else { outflow(buffers, file, first, rest) };
                 Ok(Blob { size, range, body })
             })
             .await
@@ -247,7 +323,7 @@ impl Store for LocalStore {
                 let mut from = File::open(&source)?;
                 let mut sink = Sink::create(target, fsync)?;
                 sink.size = io::copy(&mut from, &mut sink.file)?;
-                sink.finish(fsync)?;
+                sink.finish()?;
                 Ok(())
             })
             .await
@@ -270,9 +346,7 @@ impl Store for LocalStore {
                     // The kernel copies; on file systems that can, it only shares the blocks.
                     sink.size += io::copy(&mut File::open(source)?, &mut sink.file)?;
                 }
-                let size = sink.size;
-                sink.finish(fsync)?;
-                Ok(size)
+                Ok(sink.finish()?)
             })
             .await
         })
@@ -318,7 +392,7 @@ impl Store for LocalStore {
             let read = move || Attributes {
                 content_type: attribute(&path, "user.supabase.content-type"),
                 cache_control: attribute(&path, "user.supabase.cache-control"),
-                size: None,
+                ..Attributes::default()
             };
             spawn_blocking(read).await.unwrap_or_default()
         })
@@ -382,7 +456,7 @@ fn outflow(buffers: Buffers, file: File, first: Bytes, rest: Range<u64>) -> Outf
         }
     }
     let reading = Reading { buffers, file: Arc::new(file), rest, ready: Some(first), ahead: None };
-    Box::pin(stream::unfold(reading, |mut reading| async move {
+    Outflow::Coming(Box::pin(stream::unfold(reading, |mut reading| async move {
         if let Some(first) = reading.ready.take() {
             reading.read_ahead();
             return Some((Ok(first), reading));
@@ -396,7 +470,7 @@ fn outflow(buffers: Buffers, file: File, first: Bytes, rest: Range<u64>) -> Outf
             }
             Err(error) => Some((Err(error), reading)),
         }
-    }))
+    })))
 }
 
 /// As the original does: no folder stays when its last file goes. The tenant's own folder and those above it do.

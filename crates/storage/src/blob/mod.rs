@@ -4,6 +4,9 @@
 //! checksums and visibility are the row's matter. Stable: the doors and other stores build on this module.
 
 mod buffers;
+mod digest;
+mod lane;
+mod leaves;
 pub mod local;
 mod name;
 pub mod s3;
@@ -12,6 +15,7 @@ use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -27,7 +31,24 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type Inflow = Pin<Box<dyn Stream<Item = std::result::Result<Bytes, BodyError>> + Send>>;
 
 /// Bytes on their way out.
-pub type Outflow = Pin<Box<dyn Stream<Item = std::result::Result<Bytes, StoreError>> + Send>>;
+pub enum Outflow {
+    /// All of them are here.
+    Ready(Bytes),
+    /// They come.
+    Coming(Pin<Box<dyn Stream<Item = std::result::Result<Bytes, StoreError>> + Send>>),
+}
+
+impl Stream for Outflow {
+    type Item = std::result::Result<Bytes, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Ready(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Ready(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Coming(stream) => stream.as_mut().poll_next(cx),
+        }
+    }
+}
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +109,8 @@ pub struct Attributes {
     pub cache_control: Option<String>,
     /// How many bytes will come, when it is known.
     pub size: Option<u64>,
+    /// Whether nobody expects the tag to be MD5 of the bytes, so that the store may hash leaves of them.
+    pub by_leaves: bool,
 }
 
 /// A blob that was written.
@@ -95,8 +118,22 @@ pub struct Attributes {
 pub struct Written {
     /// Its size in bytes.
     pub size: u64,
-    /// MD5 of its bytes, computed while they passed.
+    /// MD5 of its bytes, computed while they passed, or over the MD5s of its leaves.
     pub md5: [u8; 16],
+    /// How many leaves, if it was hashed by them.
+    pub leaves: Option<u64>,
+}
+
+impl Written {
+    /// Its entity tag, quoted. By leaves it has the form of tags of uploads in parts.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let digest = hex::encode(self.md5);
+        match self.leaves {
+            None => format!("\"{digest}\""),
+            Some(leaves) => format!("\"{digest}-{leaves}\""),
+        }
+    }
 }
 
 /// A blob opened for reading.

@@ -89,6 +89,7 @@ impl Domain {
             content_type: Some(content_type.clone()),
             cache_control: Some(cache_control.clone()),
             size: Some(size),
+            ..Attributes::default()
         };
         let from = self.blob_of(&source).await?;
         if let Err(error) = self.store().copy(&from, &blob, &attributes).await {
@@ -109,7 +110,7 @@ impl Domain {
             bucket: to_bucket.clone(),
             key: to_key.clone(),
             blob,
-            written: Written { size, md5: [0; 16] },
+            written: Written { size, md5: [0; 16], leaves: None },
             etag: source.etag().map(str::to_owned),
             condition,
             content_type,

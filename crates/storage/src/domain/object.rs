@@ -1,5 +1,7 @@
 //! A row of `storage.objects`.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -26,8 +28,8 @@ pub struct ObjectRow {
 /// An object that somebody may see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// Its row.
-    pub row: ObjectRow,
+    /// Its row, which those share who asked for it at the same moment.
+    pub row: Arc<ObjectRow>,
 }
 
 /// When a row was made, changed and read.
@@ -104,7 +106,7 @@ pub(crate) fn metadata(
     cache_control: &str,
     extra: &Map<String, Value>,
 ) -> Map<String, Value> {
-    let etag = etag.map_or_else(|| etag_of(&written.md5), str::to_owned);
+    let etag = etag.map_or_else(|| written.etag(), str::to_owned);
     let members = json!({
         "eTag": etag,
         "size": written.size,

@@ -5,7 +5,6 @@
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
-use super::object::etag_of;
 use super::{Domain, NewObject, Stored};
 use crate::blob::{Attributes, BlobName, Inflow, Piece, Written};
 use crate::sql;
@@ -68,7 +67,7 @@ impl Domain {
             Err(error) => Err(error),
         };
         match recorded {
-            Ok(()) => Ok(PartWritten { written, etag: etag_of(&written.md5) }),
+            Ok(()) => Ok(PartWritten { written, etag: written.etag() }),
             Err(error) => {
                 self.abandon(vec![blob]);
                 Err(error)
@@ -85,7 +84,7 @@ impl Domain {
         written: &Written,
         checksums: &Map<String, Value>,
     ) -> Result<()> {
-        let etag = etag_of(&written.md5);
+        let etag = written.etag();
         let replaced = sql::parts::record(self, upload, number, blob, written.size, &etag, checksums).await?;
         self.discard(replaced.and_then(|old| BlobName::of_version(&old)).into_iter().collect());
         Ok(())
@@ -118,6 +117,7 @@ impl Domain {
             content_type: Some(object.content_type.clone()),
             cache_control: Some(object.cache_control.clone()),
             size: Some(pieces.iter().map(|piece| piece.size).sum()),
+            ..Attributes::default()
         };
         let size = match self.store().compose(&pieces, &blob, &attributes).await {
             Ok(size) if Some(size) == attributes.size => size,

@@ -1,12 +1,13 @@
 //! Reading: who may see an object, and its bytes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use super::{Bucket, Domain, Object, ObjectKey};
-use crate::blob::{Blob, StoreError};
+use crate::blob::{Blob, Outflow, StoreError};
 use crate::sql;
 use crate::{Context, Error, Result};
 
@@ -38,7 +39,7 @@ impl Domain {
         }
         for blob in self.blobs_of(&object.row.bucket_id, &object.row.name, object.row.version.as_deref()) {
             let told = self.store().described(&blob).await;
-            let members = object.row.metadata.get_or_insert_default();
+            let members = Arc::make_mut(&mut object.row).metadata.get_or_insert_default();
             for (name, value) in [("mimetype", told.content_type), ("cacheControl", told.cache_control)] {
                 if let Some(value) = value {
                     members.entry(name).or_insert(value.into());
@@ -70,7 +71,8 @@ impl Domain {
             Ok(blob) => Ok(Opened { object, blob }),
             Err(StoreError::NotFound) => {
                 let context = Context::of_service(&self.config().service_role, "storage.object.get");
-                let now = sql::objects::find(self, &context, &object.row.bucket_id, &object.row.name).await?;
+                let row = &object.row;
+                let now = Box::pin(sql::objects::find(self, &context, &row.bucket_id, &row.name)).await?;
                 match now {
                     Some(now) if now.row.version != object.row.version => {
                         let blob = self.open_version(&now, range).await?;
@@ -138,7 +140,7 @@ fn remembered(bytes: Bytes, range: Option<Range<u64>>) -> Result<Blob, StoreErro
     };
     // Within the bytes, whose length fits.
     let part = bytes.slice(range.start as usize..range.end as usize);
-    Ok(Blob { size, range, body: Box::pin(futures_util::stream::once(std::future::ready(Ok(part)))) })
+    Ok(Blob { size, range, body: Outflow::Ready(part) })
 }
 
 impl Domain {

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::object::{etag_of, metadata};
+use super::object::metadata;
 use super::{Bucket, Domain, EventKind, ObjectKey};
 use crate::blob::{Attributes, BlobName, Inflow, StoreError, Written, limited};
 use crate::sql::{self, Probe};
@@ -220,6 +220,7 @@ impl Domain {
             content_type: Some(upload.content_type.clone()),
             cache_control: Some(upload.cache_control.clone()),
             size: upload.size,
+            by_leaves: upload.size.is_some_and(|size| size > IN_ONE),
         };
         let written = self.store_blob(&blob, &attributes, body, limit).await?;
         let condition = match (upload.mode, upload.condition) {
@@ -252,7 +253,7 @@ impl Domain {
     /// Runs as the service role, since the policies were asked before; the owner is the caller.
     pub async fn commit(&self, context: &Context, object: NewObject) -> Result<Stored> {
         let guard = Unfinished::new(self, &object.blob);
-        let etag = object.etag.clone().unwrap_or_else(|| etag_of(&object.written.md5));
+        let etag = object.etag.clone().unwrap_or_else(|| object.written.etag());
         let members = metadata(
             &object.written,
             Some(&etag),
@@ -293,6 +294,10 @@ impl Domain {
         self.store().head(blob).await
     }
 }
+
+/// The most bytes whose tag is their MD5: what is longer comes in parts, as far as its tag tells, because the original
+/// sends it to S3 in parts of this size.
+const IN_ONE: u64 = 5 << 20;
 
 /// What is known of an upload before its body came, for policies that look at it.
 fn announced(upload: &Upload) -> Map<String, Value> {

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt as _;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     EXPIRES, LAST_MODIFIED, RANGE,
@@ -17,7 +16,7 @@ use crate::domain::{Domain, Object};
 use crate::error::{Error, Result};
 use crate::http_parts::conditions::{self, Verdict};
 use crate::http_parts::range::{self, Wanted};
-use crate::http_parts::{auth, encode_component, http_date};
+use crate::http_parts::{auth, encode_component, http_date, inflow};
 
 pub(super) async fn public(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let key = call.key(raw_key)?;
@@ -169,9 +168,7 @@ pub(crate) async fn serve(call: &Call, object: Object, expires: Option<u64>) -> 
     let opened = call.domain.open(object, part.clone()).await?;
     let (blob, object) = (opened.blob, opened.object);
     let length = blob.range.end - blob.range.start;
-    let mut response = Response::new(Body::from_stream(blob.body.inspect_err(|error| {
-        tracing::warn!(%error, "a download broke off");
-    })));
+    let mut response = Response::new(inflow::to_body(blob.body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     describe(headers, call, &object, expires, head);

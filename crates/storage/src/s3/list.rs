@@ -1,5 +1,7 @@
 //! Listings of objects.
 
+use std::sync::Arc;
+
 use super::error::{S3Error, S3Result};
 use super::store::xml_time;
 use super::xml::Document;
@@ -91,7 +93,7 @@ fn contents(
     let mut prefixes = Vec::new();
     for listed in page.entries {
         let object = match listed {
-            Entry::Object(row) => Object { row: *row },
+            Entry::Object(row) => Object { row: Arc::from(row) },
             Entry::Prefix { name, .. } => {
                 prefixes.push(name);
                 continue;

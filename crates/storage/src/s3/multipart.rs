@@ -353,7 +353,7 @@ pub(super) async fn complete(call: &Call, content: Body) -> S3Result<Response> {
         key: call.key()?,
         // Replaced by the joined one.
         blob: BlobName::fresh(),
-        written: Written { size, md5: [0; 16] },
+        written: Written { size, md5: [0; 16], leaves: None },
         etag: Some(etag_of_parts(&parts)),
         condition: condition.clone(),
         content_type: upload.detail("contentType").unwrap_or("application/octet-stream").to_owned(),

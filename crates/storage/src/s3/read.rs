@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
@@ -13,6 +12,7 @@ use super::xml::Document;
 use super::{Call, headers, set, xml_response};
 use crate::domain::Object;
 use crate::http_parts::conditions::{self, Verdict};
+use crate::http_parts::inflow;
 use crate::http_parts::range::{self, Wanted};
 use crate::sigv4::SignatureError;
 
@@ -78,8 +78,7 @@ pub(super) async fn object(call: &Call, is_head: bool) -> S3Result<Response> {
     } else {
         let opened = call.domain.open(object, range.clone()).await?;
         let range = range.map(|_| opened.blob.range.clone());
-        let body = opened.blob.body.map_err(std::io::Error::other);
-        (opened.object, Body::from_stream(body), range, opened.blob.size)
+        (opened.object, inflow::to_body(opened.blob.body), range, opened.blob.size)
     };
     let mut response = Response::new(body);
     headers::write(&object, &mut response, overrides);

@@ -105,6 +105,7 @@ pub(super) async fn store(call: &Call, put: Put) -> S3Result<Stored> {
         content_type: Some(described.content_type.clone()),
         cache_control: Some(described.cache_control.clone()),
         size: put.size,
+        ..Attributes::default()
     };
     let written = domain
         .store_blob(&blob, &attributes, put.inflow, limit)

@@ -6,6 +6,8 @@ pub(crate) mod list;
 pub(crate) mod objects;
 pub(crate) mod parts;
 
+use std::sync::Arc;
+
 use database::Row;
 use serde_json::{Map, Value};
 
@@ -70,5 +72,5 @@ fn object_row(row: &Row, first: usize) -> ObjectRow {
 }
 
 fn object(row: &Row, first: usize) -> Object {
-    Object { row: object_row(row, first) }
+    Object { row: Arc::new(object_row(row, first)) }
 }

@@ -30,7 +30,7 @@ pub(super) async fn finish(domain: &Domain, context: &Context, upload: &Upload) 
         key: key.clone(),
         // Replaced by the joined one.
         blob: BlobName::fresh(),
-        written: Written { size: 0, md5: [0; 16] },
+        written: Written { size: 0, md5: [0; 16], leaves: None },
         etag: Some(etag(&parts)),
         condition: if upload.upsert { Condition::Any } else { Condition::Absent },
         content_type: metadata.get("contentType").unwrap_or("application/octet-stream").to_owned(),

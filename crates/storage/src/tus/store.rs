@@ -104,7 +104,7 @@ pub(super) async fn record(
     seconds: u64,
 ) -> Result<bool> {
     let (offset, size, seconds) = (offset.to_string(), written.size.to_string(), seconds.to_string());
-    let etag = crate::domain::etag_of(&written.md5);
+    let etag = written.etag();
     let name = blob.version().ok_or_else(|| Error::internal("a part has a blob of ours"))?;
     let key = [Param::Text(&id.version)];
     let params = [

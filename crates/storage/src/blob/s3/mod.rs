@@ -132,7 +132,7 @@ async fn get(client: &Arc<Client>, name: &BlobName, range: Option<Range<u64>>) -
         if range.is_empty() {
             let size = client.size(name).await?;
             let at = range.start.min(size);
-            return Ok(Blob { size, range: at..at, body: Box::pin(stream::empty()) });
+            return Ok(Blob { size, range: at..at, body: Outflow::Ready(Bytes::new()) });
         }
         let value = format!("bytes={}-{}", range.start, range.end - 1);
         headers.insert(header::RANGE, HeaderValue::from_str(&value).map_err(invalid)?);
@@ -166,7 +166,7 @@ fn content_range(text: &str) -> Option<(u64, Range<u64>)> {
 /// A body that is given up when the store stops sending, and that must be as long as it was announced.
 fn outflow(response: reqwest::Response, length: u64, stall: Duration) -> Outflow {
     let body = Box::pin(response.bytes_stream());
-    Box::pin(stream::try_unfold((body, length), move |(mut body, left)| async move {
+    Outflow::Coming(Box::pin(stream::try_unfold((body, length), move |(mut body, left)| async move {
         match tokio::time::timeout(stall, body.next()).await {
             Err(_) => Err(StoreError::Unavailable("it stopped sending".into())),
             Ok(None) if left > 0 => Err(StoreError::Unavailable("it ended a body early".into())),
@@ -178,7 +178,7 @@ fn outflow(response: reqwest::Response, length: u64, stall: Duration) -> Outflow
                 Ok(Some((bytes, (body, left))))
             }
         }
-    }))
+    })))
 }
 
 async fn delete(client: &Client, names: &[BlobName]) -> Result<(), StoreError> {

@@ -91,7 +91,7 @@ async fn put_whole(
     let size = bytes.len() as u64;
     let response = client.send(Method::PUT, Some(name), &[], headers, Payload::Whole(bytes)).await?;
     match response.status() {
-        StatusCode::OK => Ok(Written { size, md5 }),
+        StatusCode::OK => Ok(Written { size, md5, leaves: None }),
         _ => Err(refusal(response).await),
     }
 }
@@ -120,7 +120,7 @@ async fn put_parts(
         }
     }
     parts.complete().await?;
-    Ok(Written { size, md5: digest.finalize().into() })
+    Ok(Written { size, md5: digest.finalize().into(), leaves: None })
 }
 
 /// Up to `limit` bytes, and whether the body ended with them.
@@ -375,7 +375,7 @@ impl Source {
             return Err(BodyError::Incomplete("it is shorter than announced".into()).into());
         }
         let digest = std::mem::take(&mut reading.digest);
-        Ok(Written { size: reading.seen, md5: digest.finalize().into() })
+        Ok(Written { size: reading.seen, md5: digest.finalize().into(), leaves: None })
     }
 }
 
