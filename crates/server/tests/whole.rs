@@ -172,3 +172,39 @@ async fn a_project_that_cannot_be_applied_is_applied_when_it_has_been_mended() {
     assert_eq!(ask(api, &get("/rest/v1/notes")).await, (200, "[]".to_owned()));
     running.stop().await;
 }
+
+/// A local token of role `anon` that was signed with this algorithm.
+fn signed_by(algorithm: &str) -> String {
+    // "k" is base64url of the local secret.
+    let key = serde_json::json!([{
+        "kty": "oct", "alg": algorithm, "key_ops": ["sign"],
+        "k": "c3VwZXItc2VjcmV0LWp3dC10b2tlbi13aXRoLWF0LWxlYXN0LTMyLWNoYXJhY3RlcnMtbG9uZw",
+    }]);
+    let keys = tokens::KeySet::from_signing_keys(&key.to_string()).unwrap();
+    let claims = serde_json::json!({ "role": "anon", "exp": tokens::development::EXPIRES_AT });
+    tokens::KeyRing::new(keys).sign(&claims).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_realtime_takes_tokens_of_every_hmac() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let place = tempfile::tempdir().unwrap();
+    let running = started(place.path()).await;
+    let api = running.addresses().api.unwrap();
+    for (algorithm, rest) in [("HS256", 200), ("HS384", 401), ("HS512", 401)] {
+        let token = signed_by(algorithm);
+        let with_token = |request: &str, body: &str| {
+            let head = request.strip_suffix("\r\n").unwrap();
+            let (kind, length) = ("application/json", body.len());
+            format!(
+                "{head}Authorization: Bearer {token}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+        };
+        let body = r#"{"messages":[{"topic":"room","event":"e","payload":{}}]}"#;
+        let post = get("/realtime/v1/api/broadcast").replacen("GET", "POST", 1);
+        assert_eq!(ask(api, &with_token(&post, body)).await.0, 202, "{algorithm}");
+        // In this order: what one service has verified is no news for another.
+        assert_eq!(ask(api, &with_token(&get("/rest/v1/"), "")).await.0, rest, "{algorithm}");
+    }
+    running.stop().await;
+}
