@@ -95,9 +95,10 @@ pub(super) fn decode(stream: &[u8], pixels: u64) -> Result<Planes, Error> {
         dav1d_default_settings(NonNull::new_unchecked(settings.as_mut_ptr()));
         settings.assume_init()
     };
-    // The bounded pool above is all the parallelism there is.
-    settings.n_threads = 1;
-    settings.max_frame_delay = 1;
+    // With one frame at a time rav1d 1.1.0 panics where a frame's data is damaged, and a panic within an `extern "C"`
+    // function ends the process. With two it answers with an error.
+    settings.n_threads = 2;
+    settings.max_frame_delay = 2;
     settings.frame_size_limit = u32::try_from(pixels).unwrap_or(u32::MAX).max(1);
     let mut context = Context(None);
     // SAFETY: both point to live values.
