@@ -58,6 +58,9 @@ struct Work {
     key_of: Vec<Option<u32>>,
 }
 
+/// Keys as they are asked about, and which they are, by the numbers of the rows.
+type Written = HashMap<Vec<u32>, (Arc<Keys>, Arc<[u32]>)>;
+
 impl Delivery {
     pub(crate) fn new(catalogue: Pool, evaluators: Pool, connections: usize) -> Self {
         Delivery { catalogue, evaluators, connections, tables: HashMap::new(), stale: HashSet::new() }
@@ -86,8 +89,8 @@ impl Delivery {
         let mut wanted = roles.to_vec();
         if let Some(known) = self.tables.get(&oid) {
             let fresh = !self.stale.contains(&oid) && known.loaded.elapsed() < CATALOGUE_LIFETIME;
-            let knows = |role: &Box<str>| known.readable.contains_key(role);
-            if fresh && roles.iter().all(knows) && log_types.iter().all(|oid| known.types.contains_key(oid)) {
+            let knows_roles = roles.iter().all(|role| known.readable.contains_key(role));
+            if fresh && knows_roles && log_types.iter().all(|oid| known.types.contains_key(oid)) {
                 return Ok(Some(known.clone()));
             }
             wanted.extend(known.readable.keys().filter(|role| !roles.contains(role)).cloned());
@@ -163,7 +166,7 @@ impl Delivery {
             }
             let keys = work.number_keys(batch);
             // Most ask about the same rows: their keys are written once.
-            let mut written: HashMap<Vec<u32>, (Arc<Keys>, Arc<[u32]>)> = HashMap::new();
+            let mut written: Written = HashMap::new();
             for (group, wanted) in work.wanted_keys(batch) {
                 let (keys, wanted) = written
                     .entry(wanted)

@@ -52,6 +52,9 @@ pub(crate) struct Candidate {
     pub(crate) ask: bool,
 }
 
+/// Listeners by the value that they want in a column.
+type ByValue = HashMap<Box<str>, Vec<u32>>;
+
 /// The listeners of one table. Does not change: it is made anew when somebody comes or goes.
 #[derive(Debug, Default)]
 pub(crate) struct TableIndex {
@@ -62,7 +65,7 @@ pub(crate) struct TableIndex {
     /// For each listener its group.
     pub(crate) group_of: Box<[u32]>,
     /// Listeners that want one of certain values in a column, by column and value.
-    exact: Vec<(Box<str>, HashMap<Box<str>, Vec<u32>>)>,
+    exact: Vec<(Box<str>, ByValue)>,
     /// The others.
     rest: Vec<u32>,
 }

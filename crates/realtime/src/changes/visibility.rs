@@ -152,10 +152,14 @@ impl Keys {
     }
 
     fn params(&self) -> Vec<Param<'_>> {
-        let param = |param| match param {
-            &KeyParam::Text(ref text) => Param::Text(text),
-            KeyParam::Binary { oid, bytes } => Param::Typed { oid: *oid, binary: true, bytes: Some(bytes) },
-        };
+        fn param(param: &KeyParam) -> Param<'_> {
+            match param {
+                KeyParam::Text(text) => Param::Text(text),
+                KeyParam::Binary { oid, bytes } => {
+                    Param::Typed { oid: *oid, binary: true, bytes: Some(bytes) }
+                }
+            }
+        }
         self.params.iter().map(param).collect()
     }
 

@@ -1,5 +1,7 @@
 //! The HTTP endpoints, at the original's paths.
 
+#![expect(clippy::result_large_err, reason = "a refusal is the answer itself, made once a request")]
+
 mod batch;
 mod event;
 mod figures;

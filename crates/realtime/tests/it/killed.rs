@@ -23,6 +23,7 @@ const STATED: Duration = Duration::from_secs(13);
 /// Not a test: the other node.
 #[tokio::test]
 #[ignore = "started by other tests"]
+#[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]
 async fn node_process() {
     let value = |name| std::env::var(name).unwrap();
     let config = Config { redis_url: Some(value(REDIS)), ..Config::default() };
