@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use rav1d::Dav1dResult;
 use rav1d::include::dav1d::data::Dav1dData;
-use rav1d::include::dav1d::dav1d::{Dav1dContext, Dav1dSettings};
+use rav1d::include::dav1d::dav1d::{Dav1dContext, Dav1dLogger, Dav1dSettings};
 use rav1d::include::dav1d::picture::Dav1dPicture;
 use rav1d::src::lib::{
     dav1d_close, dav1d_data_create, dav1d_data_unref, dav1d_default_settings, dav1d_get_picture, dav1d_open,
@@ -99,6 +99,9 @@ pub(super) fn decode(stream: &[u8], pixels: u64) -> Result<Planes, Error> {
     // function ends the process. With two it answers with an error.
     settings.n_threads = 2;
     settings.max_frame_delay = 2;
+    // It would tell of damage on standard error; what matters is in the result.
+    // SAFETY: without a callback there is nothing to be called.
+    settings.logger = unsafe { Dav1dLogger::new(None, None) };
     settings.frame_size_limit = u32::try_from(pixels).unwrap_or(u32::MAX).max(1);
     let mut context = Context(None);
     // SAFETY: both point to live values.

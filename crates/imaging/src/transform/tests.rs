@@ -209,6 +209,24 @@ fn the_result_type_follows_the_rules() {
     assert_eq!(kind(&file(Format::Jpeg, 64, 64, false), &small), Format::Jpeg);
 }
 
+/// A panic within the decoder would end the process.
+#[test]
+fn damaged_frames_of_an_avif_are_refused() {
+    let whole = file(Format::Avif, 96, 64, false);
+    let data = whole.windows(4).position(|name| name == b"mdat").unwrap() + 4;
+    let mut refused = 0;
+    for at in data..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x80;
+        match rendered(&bytes, &Transform { width: 8, ..Transform::default() }, &Limits::default()) {
+            Ok(_) => {}
+            Err(Error::Damaged { format: Format::Avif, .. }) => refused += 1,
+            Err(error) => panic!("byte {at}: {error:?}"),
+        }
+    }
+    assert!(refused > 0);
+}
+
 #[test]
 fn animations_move_if_they_may() {
     let moving = Limits { frames: 60, ..Limits::default() };
