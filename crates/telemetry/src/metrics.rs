@@ -48,7 +48,9 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     for name in ["realtime_payload_size", "realtime_tenants_payload_size"] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &REALTIME_BYTES)?;
     }
-    for suffix in ["_authorization_check", "_latency_committed_at"] {
+    for suffix in
+        ["_authorization_check", "_latency_committed_at", "_latency_inserted_at", "_duration_milliseconds"]
+    {
         builder =
             builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), &REALTIME_MILLISECONDS)?;
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::{Config, Jwt, Mailer, Password, State};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub(crate) fn config() -> Config {
         },
         mailer: Mailer { autoconfirm: true, ..Mailer::default() },
         password: Password { bcrypt_cost: 4, ..Password::default() },
+        // Hashing yields to everything else on the machine, other tests and compilers included.
+        max_request_duration: Duration::from_secs(60),
         ..Config::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDateTime;
 use database::replication::pgoutput::{Relation, Tuple};
 use serde_json::value::RawValue;
 
@@ -39,8 +40,9 @@ pub(crate) fn broadcast(relation: &Relation, row: &Tuple) -> Result<DatabaseBroa
         }
         (None, None) => return Err(Unsent::Missing("payload")),
     };
-    required("inserted_at")?;
+    let inserted = microseconds(required("inserted_at")?);
     Ok(DatabaseBroadcast {
+        inserted,
         id: id.into(),
         topic: required("topic")?.into(),
         event: required("event")?.into(),
@@ -66,6 +68,15 @@ fn with_id(payload: &str, id: &str) -> Result<Box<str>, Unsent> {
     text.push_str(rest);
     Ok(text.into())
 }
+
+/// A `timestamp` in ISO form, in UTC, as microseconds since 2000.
+fn microseconds(text: &str) -> Option<i64> {
+    let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
+    at.and_utc().timestamp_micros().checked_sub(POSTGRES_EPOCH)
+}
+
+/// Microseconds from 1970 to 2000, where PostgreSQL's times begin.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = hex.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
@@ -120,6 +131,14 @@ mod tests {
 
     fn with(column: &str, value: Option<&'static str>) -> Vec<(&'static str, Option<&'static str>)> {
         ROW.iter().map(|(name, known)| (*name, if *name == column { value } else { *known })).collect()
+    }
+
+    #[test]
+    fn times_count_from_2000() {
+        let inserted = |text| read(&with("inserted_at", Some(text))).unwrap().inserted;
+        assert_eq!(inserted("2000-01-01 00:00:01"), Some(1_000_000));
+        assert_eq!(inserted("2024-01-02 03:04:05.678901"), Some(757_479_845_678_901));
+        assert_eq!(inserted("infinity"), None);
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct DatabaseBroadcast {
     pub event: Box<str>,
     /// Whether it goes to the private topic of that name.
     pub private: bool,
+    /// When the row says that it was inserted, in microseconds since 2000; none if it says so in no known form.
+    pub inserted: Option<i64>,
     /// What it carries.
     pub payload: DatabasePayload,
 }

@@ -1,7 +1,7 @@
 //! What is measured of broadcasts, under the original's names.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{Histogram, histogram};
 
@@ -12,6 +12,8 @@ const POSTGRES_EPOCH: f64 = 946_684_800.0;
 pub(super) struct Figures {
     sizes: [Histogram; 2],
     since_commit: Histogram,
+    since_insert: Histogram,
+    handled: Histogram,
 }
 
 impl fmt::Debug for Figures {
@@ -23,7 +25,13 @@ impl fmt::Debug for Figures {
 impl Figures {
     pub(super) fn new(tenant: &str) -> Self {
         let tenant = tenant.to_owned();
+        let phoenix = "phoenix_channel_handled_in_duration_milliseconds";
         Self {
+            handled: histogram!(phoenix),
+            since_insert: histogram!(
+                "realtime_tenants_broadcast_from_database_latency_inserted_at",
+                "tenant" => tenant.clone()
+            ),
             sizes: [
                 histogram!("realtime_payload_size"),
                 histogram!("realtime_tenants_payload_size", "tenant" => tenant.clone()),
@@ -42,9 +50,19 @@ impl Figures {
         }
     }
 
-    /// A message of the database arrives that was committed then, in microseconds since 2000.
-    pub(super) fn arrived(&self, committed: i64) {
+    /// A message of the database arrives that was committed and inserted then, in microseconds since 2000.
+    pub(super) fn arrived(&self, committed: Option<i64>, inserted: Option<i64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        self.since_commit.record(((now - POSTGRES_EPOCH) * 1000.0 - committed as f64 / 1000.0).max(0.0));
+        let since = |then: i64| ((now - POSTGRES_EPOCH) * 1000.0 - then as f64 / 1000.0).max(0.0);
+        for (then, histogram) in [(committed, &self.since_commit), (inserted, &self.since_insert)] {
+            if let Some(then) = then {
+                histogram.record(since(then));
+            }
+        }
+    }
+
+    /// A channel has dealt with a message of its socket.
+    pub(super) fn handled(&self, took: Duration) {
+        self.handled.record(took.as_secs_f64() * 1000.0);
     }
 }

@@ -14,6 +14,7 @@ mod topic;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -86,19 +87,22 @@ impl Hub {
         self.channels.subscribe()
     }
 
+    /// A channel has dealt with a message of its socket.
+    pub(crate) fn handled(&self, took: Duration) {
+        self.figures.handled(took);
+    }
+
     /// Tells the members of a topic what the database asks for. Over the limit of events it is dropped, as in the original.
     ///
     /// The name of the node's own topic is enough: messages of the database are read by one node and shared by `Redis`.
     ///
     /// It was committed at `committed`, in microseconds since 2000, if that is known.
     pub fn broadcast_from_database(&self, message: DatabaseBroadcast, committed: Option<i64>) {
-        if let Some(committed) = committed {
-            self.figures.arrived(committed);
-        }
+        self.figures.arrived(committed, message.inserted);
         if self.events.triggered() {
             return;
         }
-        let DatabaseBroadcast { id, topic, event, private, payload } = message;
+        let DatabaseBroadcast { id, topic, event, private, payload, inserted: _ } = message;
         let body = match payload {
             DatabasePayload::Json(payload) => {
                 let meta = quoted(&id);

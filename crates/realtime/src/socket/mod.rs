@@ -9,6 +9,7 @@ mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -38,7 +39,17 @@ fn refusal(status: StatusCode) -> Response {
 /// Why a connection is refused. The original says 403 to all of it, without a word.
 const REFUSED: StatusCode = StatusCode::FORBIDDEN;
 
-async fn upgrade(State(service): State<Arc<Inner>>, mut request: Request) -> Response {
+async fn upgrade(state: State<Arc<Inner>>, request: Request) -> Response {
+    let began = Instant::now();
+    let response = admit(state, request);
+    let result = if response.status() == StatusCode::SWITCHING_PROTOCOLS { "ok" } else { "error" };
+    let name = "phoenix_socket_connected_duration_milliseconds";
+    metrics::histogram!(name, "result" => result, "transport" => "websocket")
+        .record(began.elapsed().as_secs_f64() * 1000.0);
+    response
+}
+
+fn admit(State(service): State<Arc<Inner>>, mut request: Request) -> Response {
     let headers = request.headers();
     let Some(accept) = accept_key(headers) else {
         return refusal(StatusCode::BAD_REQUEST);

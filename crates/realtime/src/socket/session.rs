@@ -151,10 +151,22 @@ impl Session {
                 self.close(at);
                 None
             }
-            ("broadcast", Some(at)) => self.broadcast(at, reference, payload),
-            ("presence", Some(at)) => self.presence(at, reference, payload),
-            ("access_token", Some(at)) => self.access_token(at, payload),
-            (_, Some(_)) => {
+            (_, Some(at)) => {
+                let began = Instant::now();
+                let job = self.handle(at, &event, reference, payload);
+                self.hub().handled(began.elapsed());
+                job
+            }
+        }
+    }
+
+    /// Deals with a message for a channel that is joined.
+    fn handle(&mut self, at: usize, event: &str, reference: Ref, payload: Payload<'_>) -> Option<Job> {
+        match event {
+            "broadcast" => self.broadcast(at, reference, payload),
+            "presence" => self.presence(at, reference, payload),
+            "access_token" => self.access_token(at, payload),
+            _ => {
                 self.hub().events.add(1);
                 None
             }
