@@ -41,7 +41,7 @@ async fn connections_are_spread_over_the_threads_and_finished_at_a_stop() {
     let served =
         tokio::spawn(gateway::serve(listener, handler, Limits::default(), stopped, Duration::from_secs(5)));
     let answers = tokio::task::spawn_blocking(move || {
-        let sockets: Vec<_> = (0..20).map(|_| ask(address)).collect();
+        let sockets: Vec<_> = (0..40).map(|_| ask(address)).collect();
         std::thread::sleep(Duration::from_millis(30));
         stop.send(true).unwrap();
         sockets.into_iter().map(body).collect::<Vec<_>>()
@@ -53,8 +53,8 @@ async fn connections_are_spread_over_the_threads_and_finished_at_a_stop() {
     let mut shares: Vec<_> =
         threads.iter().map(|thread| answers.iter().filter(|answer| answer == thread).count()).collect();
     shares.sort_unstable();
-    assert_eq!(shares, [10, 10]);
-    assert!(answers[..8].iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(shares, [20, 20]);
+    assert!(answers[..16].iter().all(|answer| *answer == answers[0]), "{answers:?}");
     assert!(TcpStream::connect(address).is_err());
     let again = gateway::workers::start(2, 1).unwrap_err();
     assert_eq!(again.to_string(), "the threads for connections were started twice");
