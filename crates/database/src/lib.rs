@@ -47,7 +47,9 @@ pub use connection::{Connection, NoticeHook, TransactionStatus};
 pub use error::{DbError, Error, Severity, SqlState};
 pub use listen::{Event as ListenEvent, Listener, Notification};
 pub use pipeline::PipelinedRequest;
-pub use pool::{Pool, PoolConfig, PoolStatus, PooledConnection, Pooler, PreparedStatements, SessionReset};
+pub use pool::{
+    Pool, PoolConfig, PoolStatus, PooledConnection, Pooler, PreparedStatements, SessionReset, this_thread,
+};
 pub use postgres_types as types;
 pub use postgres_types::{FromSql, ToSql, Type};
 pub use request::{Access, End, Isolation, RequestContext, RequestTransaction};

@@ -71,8 +71,8 @@ struct Live {
     size: Arc<AtomicUsize>,
 }
 
-/// A number for the thread that this runs on.
-fn this_thread() -> usize {
+/// A number for the thread that this runs on: small, and its own for as long as the process lives.
+pub fn this_thread() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use crate::ident::{quote_ident, quote_literal};
 use crate::result::ResultSet;
 
 pub use lsn::{Lsn, ParseLsnError};
-pub use stream::{ReplicationEvent, ReplicationStream};
+pub use stream::{POSTGRES_EPOCH_MICROS, ReplicationEvent, ReplicationStream};
 
 /// A connection to a server's WAL sender for one database.
 pub struct ReplicationConnection {

@@ -40,8 +40,8 @@ pub struct ReplicationStream {
     server_end: Lsn,
 }
 
-/// Microseconds between 1970 and 2000.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Microseconds between 1970 and 2000, where PostgreSQL's times begin.
+pub const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 impl ReplicationStream {
     pub(super) fn new(connection: Connection, start: Lsn) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDateTime;
+use database::replication::POSTGRES_EPOCH_MICROS;
 use database::replication::pgoutput::{Relation, Tuple};
 use serde_json::value::RawValue;
 
@@ -72,11 +73,8 @@ fn with_id(payload: &str, id: &str) -> Result<Box<str>, Unsent> {
 /// A `timestamp` in ISO form, in UTC, as microseconds since 2000.
 fn microseconds(text: &str) -> Option<i64> {
     let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
-    at.and_utc().timestamp_micros().checked_sub(POSTGRES_EPOCH)
+    at.and_utc().timestamp_micros().checked_sub(POSTGRES_EPOCH_MICROS)
 }
-
-/// Microseconds from 1970 to 2000, where PostgreSQL's times begin.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = hex.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use database::replication::POSTGRES_EPOCH_MICROS;
 use metrics::{Histogram, histogram};
-
-/// Seconds from 1970 to 2000, where PostgreSQL's times begin.
-const POSTGRES_EPOCH: f64 = 946_684_800.0;
 
 /// Kept, because to look one up takes longer than to record in it.
 pub(super) struct Figures {
@@ -52,8 +50,8 @@ impl Figures {
 
     /// A message of the database arrives that was committed and inserted then, in microseconds since 2000.
     pub(super) fn arrived(&self, committed: Option<i64>, inserted: Option<i64>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        let since = |then: i64| ((now - POSTGRES_EPOCH) * 1000.0 - then as f64 / 1000.0).max(0.0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+        let since = |then: i64| (now - POSTGRES_EPOCH_MICROS).saturating_sub(then).max(0) as f64 / 1000.0;
         for (then, histogram) in [(committed, &self.since_commit), (inserted, &self.since_insert)] {
             if let Some(then) = then {
                 histogram.record(since(then));

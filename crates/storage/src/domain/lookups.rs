@@ -5,7 +5,6 @@
 //! rather than one each.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,21 +53,12 @@ struct Waiting {
     since: Option<Instant>,
 }
 
-/// A number for the thread that this runs on.
-fn this_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    THREAD.with(|thread| *thread)
-}
-
 impl Lookups {
     /// Looks an object up, together with whatever else is asked for.
     pub(super) async fn find(&self, domain: &Domain, bucket: &str, key: &str) -> Result<Found> {
         let (answer, answered) = oneshot::channel();
         let question = Question { bucket: bucket.to_owned(), key: key.to_owned() };
-        let at = this_thread() % PLACES;
+        let at = database::this_thread() % PLACES;
         let starts = {
             let mut waiting = self.0[at].lock();
             waiting.questions.push((question, answer));
