@@ -54,7 +54,11 @@ enum Measure {
     /// REST by primary key, signed in, under row level security, through the front door
     Rest,
     /// REST: a list with embeds, an insert, a function, 10,000 rows in one insert
-    RestKinds,
+    RestKinds {
+        /// Only the kind whose name contains this: `list`, `insert` or `function`
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// REST: a million rows in one answer
     RestLarge,
     /// REST: a catalogue of 10,000 tables, and requests during its reload
@@ -92,18 +96,18 @@ fn main() -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match arguments.measure {
+        match &arguments.measure {
             Measure::Startup => startup::measure(&arguments).await,
             Measure::Auth => auth::measure(&arguments).await,
             Measure::Memory => memory::measure(&arguments).await,
             Measure::Rest => rest::measure(&arguments).await,
-            Measure::RestKinds => rest::kinds::measure(&arguments).await,
+            Measure::RestKinds { only } => rest::kinds::measure(&arguments, only.as_deref()).await,
             Measure::RestLarge => rest::kinds::large(&arguments).await,
             Measure::RestCatalogue => rest::catalogue::measure(&arguments).await,
             Measure::RestPlan => rest::plan::measure(&arguments),
             Measure::Transaction => transaction::measure(&arguments).await,
             Measure::RealtimeChanges => realtime_changes::measure(&arguments).await,
-            Measure::Storage { size } => storage::measure(&arguments, size).await,
+            Measure::Storage { size } => storage::measure(&arguments, *size).await,
             Measure::Imaging => images::measure(&arguments).await,
             Measure::Realtime => realtime::measure(&arguments).await,
             Measure::BareFanOut { .. } => Ok(()),
@@ -115,7 +119,7 @@ fn main() -> Result<()> {
                 rest::measure(&arguments).await?;
                 auth::measure(&arguments).await?;
                 storage::measure(&arguments, None).await?;
-                rest::kinds::measure(&arguments).await?;
+                rest::kinds::measure(&arguments, None).await?;
                 rest::kinds::large(&arguments).await?;
                 rest::catalogue::measure(&arguments).await?;
                 rest::plan::measure(&arguments)?;

@@ -52,7 +52,7 @@ struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind {
-        name: "100 rows, to-one and to-many embed",
+        name: "a list of 100 rows, to-one and to-many embed",
         method: "GET",
         path: "/posts?select=id,title,author:authors(name),comments(id,body)&order=id&limit=100",
         body: "",
@@ -95,7 +95,9 @@ struct Runs {
 
 const CONNECTIONS: [usize; 3] = [8, 16, 64];
 
-pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
+pub(crate) async fn measure(arguments: &Arguments, only: Option<&str>) -> Result<()> {
+    let kinds: Vec<&Kind> =
+        KINDS.iter().filter(|kind| only.is_none_or(|only| kind.name.contains(only))).collect();
     let folder = tempfile::tempdir()?;
     let backend = Backend::start(&arguments.binary, folder.path()).await?;
     let application = Application::create(&backend).await?;
@@ -103,7 +105,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     let (socket_folder, port) = socket(&backend).await?;
     let target = Target { socket_folder: &socket_folder, port, user: "authenticator", password: "postgres" };
     let mut scripts = Vec::new();
-    for kind in &KINDS {
+    for kind in &kinds {
         let request = application.any(kind.method, kind.path, kind.body);
         let statements = record(arguments, &backend, &request, &socket_folder, port).await?;
         println!("{}:", kind.name);
@@ -115,9 +117,9 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
     }
     let duration = Duration::from_secs(arguments.seconds);
     let mut figures: Vec<(Vec<f64>, [Runs; CONNECTIONS.len()])> =
-        KINDS.iter().map(|_| Default::default()).collect();
+        kinds.iter().map(|_| Default::default()).collect();
     for _ in 0..arguments.runs {
-        for ((kind, script), (limit, runs)) in KINDS.iter().zip(&scripts).zip(&mut figures) {
+        for ((kind, script), (limit, runs)) in kinds.iter().zip(&scripts).zip(&mut figures) {
             limit.push(script.best(&arguments.pgbench, &target, arguments.seconds)?);
             let request: Rc<[u8]> =
                 application.any(kind.method, &format!("/rest/v1{}", kind.path), kind.body).into();
@@ -135,7 +137,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
         }
     }
     head("REST, signed in; limit: pgbench with our SQL, best of 4/8/16 connections, pipelined");
-    for (kind, (limit, runs)) in KINDS.iter().zip(&figures) {
+    for (kind, (limit, runs)) in kinds.iter().zip(&figures) {
         for (connections, runs) in CONNECTIONS.into_iter().zip(runs) {
             let name = format!("{}, {connections} connections", kind.name);
             line(&name, median(&runs.ours), median(limit), "1/s", kind.target);
@@ -144,7 +146,9 @@ pub(crate) async fn measure(arguments: &Arguments) -> Result<()> {
             note("  p99", median(&runs.tail), "ms");
         }
     }
-    bulk(arguments, &backend, &application).await?;
+    if only.is_none() {
+        bulk(arguments, &backend, &application).await?;
+    }
     backend.stop()
 }
 
