@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Limits;
 use crate::error::raw_parse_failure;
+use crate::listener::Held;
 
 /// What the handler tells the socket of the same connection.
 #[derive(Debug, Clone)]
@@ -126,6 +127,8 @@ impl Alarm {
 /// A socket with the time limits of [`Limits`].
 pub(crate) struct Guarded<S> {
     socket: S,
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Held,
     activity: Activity,
     head_timeout: Duration,
     idle_timeout: Duration,
@@ -141,9 +144,10 @@ pub(crate) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(socket: S, activity: Activity, limits: &Limits) -> Self {
+    pub(crate) fn new(socket: S, activity: Activity, limits: &Limits, held: Held) -> Self {
         Self {
             socket,
+            held,
             activity,
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,

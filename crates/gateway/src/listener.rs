@@ -127,7 +127,7 @@ pub async fn serve<L: Accept, H: Handler>(
         match accepted {
             Ok((socket, peer, slot)) => {
                 let (handler, limits, stop) = (handler.clone(), limits.clone(), stop.clone());
-                let serve = move |socket| connection(socket, peer, local, handler, limits, stop);
+                let serve = move |socket, held| connection(socket, held, peer, local, handler, limits, stop);
                 if let Err(error) = settle::<L, _>(&mut connections, socket, slot, serve) {
                     tracing::warn!(%error, "cannot serve a connection");
                 }
@@ -152,27 +152,29 @@ fn settle<L: Accept, F: Future<Output = ()> + Send + 'static>(
     connections: &mut JoinSet<()>,
     socket: L::Socket,
     slot: OwnedSemaphorePermit,
-    serve: impl FnOnce(L::Socket) -> F + Send + 'static,
+    serve: impl FnOnce(L::Socket, Held) -> F + Send + 'static,
 ) -> io::Result<()> {
     let Some(place) = workers::place() else {
-        let connection = serve(socket);
-        connections.spawn(async move {
-            connection.await;
-            drop(slot);
-        });
+        connections.spawn(serve(socket, Held { place: None, slot }));
         return Ok(());
     };
     let attach = L::detach(socket)?;
     let runtime = place.runtime();
     let task = async move {
         match attach() {
-            Ok(socket) => serve(socket).await,
+            Ok(socket) => serve(socket, Held { place: Some(place), slot }).await,
             Err(error) => tracing::warn!(%error, "cannot serve a connection"),
         }
-        drop((place, slot));
     };
     connections.spawn_on(task, runtime);
     Ok(())
+}
+
+/// What a connection takes up as long as its socket is open: also as a websocket, when HTTP is through with it.
+#[expect(dead_code, reason = "held for the drops")]
+pub(crate) struct Held {
+    place: Option<workers::Place>,
+    slot: OwnedSemaphorePermit,
 }
 
 /// Resolves when the stop is ordered, or nobody is left to order it.
@@ -192,6 +194,7 @@ async fn accept<L: Accept>(
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Handler>(
     socket: S,
+    held: Held,
     peer: SocketAddr,
     local: SocketAddr,
     handler: Arc<H>,
@@ -200,7 +203,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Handl
 ) {
     let known = handler.connected(peer, local);
     let activity = Activity::new();
-    let io = TokioIo::new(Guarded::new(socket, activity.clone(), &limits));
+    let io = TokioIo::new(Guarded::new(socket, activity.clone(), &limits, held));
     let service = service_fn(|request: Request<Incoming>| {
         let in_progress = activity.begin();
         // A proxy before us may disagree about where such a request ends (`Content-Length` beside
