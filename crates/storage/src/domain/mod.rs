@@ -41,8 +41,8 @@ pub use list::{
 pub(crate) use list::{folded, successor};
 pub(crate) use lookups::{Found, Question};
 pub use mime::{MimeRule, content_type_fits};
-pub(crate) use object::etag_of;
 pub use object::{Object, ObjectRow, Times};
+pub(crate) use object::{etag_of, timestamp};
 pub(crate) use parts::etag_of_parts;
 pub use parts::{Part, PartWritten};
 pub use read::Opened;

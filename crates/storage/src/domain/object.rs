@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -88,7 +88,22 @@ impl Object {
 /// The moment as `objects.metadata` and all answers have it.
 #[must_use]
 pub(crate) fn timestamp(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    use std::fmt::Write as _;
+
+    let mut text = String::with_capacity(24);
+    // A string takes whatever is written to it.
+    let _ = write!(
+        text,
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.timestamp_subsec_millis()
+    );
+    text
 }
 
 /// A quoted entity tag of MD5.

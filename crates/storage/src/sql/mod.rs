@@ -8,10 +8,11 @@ pub(crate) mod parts;
 
 use std::sync::Arc;
 
+use chrono::DateTime;
 use database::Row;
 use serde_json::{Map, Value};
 
-use crate::domain::{Mode, Object, ObjectRow};
+use crate::domain::{Mode, Object, ObjectRow, timestamp};
 
 /// An upload that policies are asked about.
 pub(crate) struct Probe<'a> {
@@ -38,11 +39,8 @@ macro_rules! object_columns {
     () => {
         concat!(
             "o.id::text, o.bucket_id, o.name, o.version, o.owner::text, o.owner_id, ",
-            $crate::sql::wire_time!("o.created_at"),
-            ", ",
-            $crate::sql::wire_time!("o.updated_at"),
-            ", ",
-            $crate::sql::wire_time!("o.last_accessed_at"),
+            "pg_catalog.date_part('epoch', o.created_at), pg_catalog.date_part('epoch', o.updated_at), ",
+            "pg_catalog.date_part('epoch', o.last_accessed_at)",
             ", o.metadata::text, o.user_metadata::text"
         )
     };
@@ -51,6 +49,18 @@ pub(crate) use object_columns;
 
 fn text(row: &Row, index: usize) -> Option<String> {
     row.text(index).map(str::to_owned)
+}
+
+/// A time of an object as it goes over the wire, from the seconds since 1970 that the database gives: to write a date costs
+/// it twenty times what it costs here. None for what is no time, infinity among it.
+fn moment(row: &Row, index: usize) -> Option<String> {
+    wire_moment(row.text(index)?)
+}
+
+fn wire_moment(seconds: &str) -> Option<String> {
+    let seconds: f64 = seconds.parse().ok().filter(|seconds: &f64| seconds.is_finite())?;
+    // Exact to the microsecond, and cut off at the millisecond.
+    DateTime::from_timestamp_micros((seconds * 1e6).round() as i64).map(timestamp)
 }
 
 /// Reads `object_columns!()` from column `first` on.
@@ -62,9 +72,9 @@ fn object_row(row: &Row, first: usize) -> ObjectRow {
         version: text(row, first + 3),
         owner: text(row, first + 4),
         owner_id: text(row, first + 5),
-        created_at: text(row, first + 6),
-        updated_at: text(row, first + 7),
-        last_accessed_at: text(row, first + 8),
+        created_at: moment(row, first + 6),
+        updated_at: moment(row, first + 7),
+        last_accessed_at: moment(row, first + 8),
         // What a user's SQL put there may be no object.
         metadata: row.get(first + 9).and_then(|json| serde_json::from_slice::<Map<String, Value>>(json).ok()),
         user_metadata: row.get(first + 10).and_then(|json| serde_json::from_slice(json).ok()),
@@ -73,4 +83,26 @@ fn object_row(row: &Row, first: usize) -> ObjectRow {
 
 fn object(row: &Row, first: usize) -> Object {
     Object { row: Arc::new(object_row(row, first)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wire_moment;
+
+    #[test]
+    fn a_moment_is_cut_off_at_the_millisecond() {
+        let moments = ["1763824253.123999", "1763824253.123", "0", "-0.001", "253402300799.5", "4e-06"];
+        assert_eq!(
+            moments.map(|seconds| wire_moment(seconds).unwrap_or_default()),
+            [
+                "2025-11-22T15:10:53.123Z",
+                "2025-11-22T15:10:53.123Z",
+                "1970-01-01T00:00:00.000Z",
+                "1969-12-31T23:59:59.999Z",
+                "9999-12-31T23:59:59.500Z",
+                "1970-01-01T00:00:00.000Z",
+            ]
+        );
+        assert_eq!(["Infinity", "-Infinity", "NaN", "", "1e300"].map(wire_moment), [const { None }; 5]);
+    }
 }
