@@ -20,7 +20,6 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    memory::limit_arenas();
     let cli = Cli::parse();
     terminal::choose_colour(cli.global.color);
     panic::install(cli.global.verbose);

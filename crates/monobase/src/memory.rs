@@ -1,12 +1,8 @@
-//! The allocator's settings.
+//! The allocator.
 
-/// glibc gives every thread an arena of its own and rarely returns their pages: with a handful of
-/// threads that is most of an idle server's memory. Two are as fast here.
-pub(crate) fn limit_arenas() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[allow(unsafe_code)]
-    // SAFETY: mallopt only stores the setting; no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
-    }
-}
+use mimalloc::MiMalloc;
+
+/// A request makes some hundred small allocations, for which glibc's allocator takes a tenth of its time; this one takes a
+/// third of that, and gives what is free back to the system by itself.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
