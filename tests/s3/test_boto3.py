@@ -3,9 +3,13 @@
 import base64
 import hashlib
 import io
+import zlib
 
 import pytest
 import requests
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 MIB = 1 << 20
@@ -95,6 +99,48 @@ def test_attributes_come_in_one_answer(backend, bucket):
     assert ([part["Size"] for part in rest["ObjectParts"]["Parts"]], "ETag" in rest) == ([MIB], False)
 
 
+@pytest.mark.parametrize("kind", ["COMPOSITE", "FULL_OBJECT"])
+def test_parts_keep_their_checksums(backend, bucket, kind):
+    s3 = backend.s3()
+    bodies = [b"a" * (5 * MIB), b"b" * (5 * MIB), b"tail"]
+    raw = [zlib.crc32(body).to_bytes(4, "big") for body in bodies]
+    sums = [base64.b64encode(value).decode() for value in raw]
+    s3.put_object(Bucket=bucket, Key="source", Body=bodies[1])
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="CRC32", ChecksumType=kind)
+    place = {"Bucket": bucket, "Key": "k", "UploadId": upload["UploadId"]}
+    # One that the client sends, and two that it does not: of a copy, and of a plain request.
+    sent = s3.upload_part(**place, PartNumber=1, Body=bodies[0])
+    source = {"Bucket": bucket, "Key": "source"}
+    copied = s3.upload_part_copy(**place, PartNumber=2, CopySource=source)["CopyPartResult"]
+    url = s3.generate_presigned_url("upload_part", Params={**place, "PartNumber": 3})
+    plain = requests.put(url, data=bodies[2], timeout=20).headers
+    assert [sent["ChecksumCRC32"], copied["ChecksumCRC32"], plain["x-amz-checksum-crc32"]] == sums
+    other = {"PartNumber": 4, "Body": b"x", "ChecksumAlgorithm": "SHA256"}
+    assert refused(s3.upload_part, **place, **other) == (400, "InvalidRequest")
+    assert [part["ChecksumCRC32"] for part in s3.list_parts(**place)["Parts"]] == sums
+
+    tags = [sent["ETag"], copied["ETag"], plain["etag"]]
+    parts = [{"PartNumber": at + 1, "ETag": tags[at], "ChecksumCRC32": sums[at]} for at in range(3)]
+    wrong = [*parts[:2], {**parts[2], "ChecksumCRC32": sums[0]}]
+    assert refused(s3.complete_multipart_upload, **place, MultipartUpload={"Parts": wrong}) == (400, "InvalidPart")
+    whole = base64.b64encode(zlib.crc32(b"".join(raw if kind == "COMPOSITE" else bodies)).to_bytes(4, "big")).decode()
+    whole += "-3" if kind == "COMPOSITE" else ""
+    done = s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+    assert (done["ChecksumCRC32"], done["ChecksumType"]) == (whole, kind)
+
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"})
+    for key in ["k", "copy"]:
+        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        assert (head["ChecksumCRC32"], head["ChecksumType"]) == (whole, kind)
+        assert "ChecksumCRC32" not in s3.head_object(Bucket=bucket, Key=key)
+        for at, body in enumerate(bodies):
+            # boto3 compares what it reads.
+            got = s3.get_object(Bucket=bucket, Key=key, PartNumber=at + 1)
+            assert (got["ChecksumCRC32"], got["Body"].read() == body) == (sums[at], True)
+        listed = s3.get_object_attributes(Bucket=bucket, Key=key, ObjectAttributes=["ObjectParts"])
+        assert [part["ChecksumCRC32"] for part in listed["ObjectParts"]["Parts"]] == sums
+
+
 def test_a_completion_may_say_what_must_come_of_it(backend, bucket):
     s3 = backend.s3()
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
@@ -177,6 +223,23 @@ def test_presigned_urls_work_for_every_method(backend, bucket, method):
     assert requests.request(method, url.replace("Signature=", "Signature=0"), timeout=20).status_code == 403
 
 
+def test_a_presigned_url_may_carry_headers(backend, bucket):
+    # As JavaScript's SDK makes them, the checksum of nothing included.
+    names = ("S3_PROTOCOL_ACCESS_KEY_ID", "S3_PROTOCOL_ACCESS_KEY_SECRET")
+    keys = Credentials(*(backend.env[name] for name in names))
+
+    def put(key, query, **body):
+        request = AWSRequest("PUT", f"{backend.endpoint}/{bucket}/{key}?{query}")
+        S3SigV4QueryAuth(keys, "s3", "local", expires=60).add_auth(request)
+        return requests.put(request.url, timeout=20, **body).status_code
+
+    checksum = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
+    assert put("k", f"x-amz-meta-colour=blue&{checksum}", data=b"bytes") == 200
+    assert put("copy", f"x-amz-copy-source={bucket}%2Fk") == 200
+    copy = backend.s3().get_object(Bucket=bucket, Key="copy")
+    assert (copy["Body"].read(), copy["Metadata"]) == (b"bytes", {"colour": "blue"})
+
+
 def test_a_presigned_put_copies_nothing(backend, bucket):
     s3 = backend.s3()
     s3.put_object(Bucket=bucket, Key="secret", Body=b"secret")
@@ -227,6 +290,10 @@ def test_a_user_sees_and_does_what_policies_allow(backend, bucket):
     theirs.delete_object(Bucket=bucket, Key=f"{me}/k")
     assert mine.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
     assert refused(mine.create_bucket, Bucket="not-allowed") == (403, "AccessDenied")
+    # What a public bucket holds is for everyone, also for those who sign.
+    backend.s3().put_bucket_acl(Bucket=bucket, ACL="public-read")
+    assert theirs.get_object(Bucket=bucket, Key=f"{me}/k")["Body"].read() == b"x"
+    assert theirs.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 def test_a_form_uploads_what_its_policy_allows(backend, bucket):

@@ -68,6 +68,12 @@ pub const BLOBS: Ledger = Ledger {
             hash: "",
             sql: include_str!("../../sql/storage/doors.sql"),
         },
+        Migration {
+            version: "004",
+            name: "part-checksums",
+            hash: "",
+            sql: include_str!("../../sql/storage/part_checksums.sql"),
+        },
     ],
     left_out: &[],
 };

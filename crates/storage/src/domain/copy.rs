@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::parts::MOST_PART_CHECKSUMS;
 use super::{Condition, Domain, EventKind, Mode, NewObject, Object, ObjectKey, Stored, UploadKind};
 use crate::blob::{Attributes, Written};
 use crate::sql;
@@ -106,6 +107,7 @@ impl Domain {
             extra
         });
         let user_metadata = new.user_metadata.or_else(|| source.row.user_metadata.clone());
+        let part_checksums = self.part_checksums(&source, 0..MOST_PART_CHECKSUMS).await?;
         let object = NewObject {
             bucket: to_bucket.clone(),
             key: to_key.clone(),
@@ -117,6 +119,7 @@ impl Domain {
             cache_control,
             extra,
             user_metadata,
+            part_checksums,
             kind: request.kind,
             event: Some(EventKind::CreatedCopy),
         };

@@ -43,7 +43,7 @@ pub(crate) use lookups::{Found, Question};
 pub use mime::{MimeRule, content_type_fits};
 pub use object::{Object, ObjectRow, Times};
 pub(crate) use object::{etag_of, timestamp};
-pub(crate) use parts::etag_of_parts;
+pub(crate) use parts::{MOST_PART_CHECKSUMS, etag_of_parts};
 pub use parts::{Part, PartWritten};
 pub use read::Opened;
 pub(crate) use sign::refused;

@@ -2,10 +2,12 @@
 //!
 //! TUS and S3 keep their uploads in tables of their own; here is what their parts have in common.
 
+use std::ops::Range;
+
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
-use super::{Domain, NewObject, Stored};
+use super::{Domain, NewObject, Object, Stored};
 use crate::blob::{Attributes, BlobName, Inflow, Piece, Written};
 use crate::sql;
 use crate::{Context, Error, Result};
@@ -35,6 +37,9 @@ pub struct PartWritten {
     /// Its entity tag, quoted.
     pub etag: String,
 }
+
+/// The most bytes that the checksums of an object's parts have together: ten thousand of the longest.
+pub(crate) const MOST_PART_CHECKSUMS: u64 = 10_000 * 32;
 
 /// The tag of an object in parts, quoted: MD5 over the parts' MD5s, and their number.
 #[must_use]
@@ -93,6 +98,16 @@ impl Domain {
     /// The parts of an upload, by number.
     pub async fn parts(&self, upload: &str) -> Result<Vec<Part>> {
         sql::parts::list(self, upload).await
+    }
+
+    /// Bytes of the checksums of the parts that an object was uploaded in, which stand one after another in their order;
+    /// none where they are not known.
+    pub async fn part_checksums(&self, object: &Object, bytes: Range<u64>) -> Result<Vec<u8>> {
+        let known = object.row.metadata.as_ref().is_some_and(|members| members.contains_key("parts"));
+        match &object.row.version {
+            Some(version) if known => sql::parts::checksums(self, version, bytes).await,
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Forgets the parts of an upload and removes their blobs.

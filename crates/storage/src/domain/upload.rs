@@ -124,6 +124,8 @@ pub struct NewObject {
     pub extra: Map<String, Value>,
     /// The user's own metadata.
     pub user_metadata: Option<Value>,
+    /// The checksums of the parts that it came in, one after another; empty without any.
+    pub part_checksums: Vec<u8>,
     /// By which door it came.
     pub kind: UploadKind,
     /// What the event is called; the usual choice between created by POST and by PUT without one.
@@ -240,6 +242,7 @@ impl Domain {
                 cache_control: upload.cache_control,
                 extra: upload.extra,
                 user_metadata: upload.user_metadata,
+                part_checksums: Vec::new(),
                 kind: upload.kind,
                 event: None,
             },

@@ -7,6 +7,7 @@ use super::list::number;
 use super::read::PartSizes;
 use super::xml::Document;
 use super::{Call, headers, read, set, xml_response};
+use crate::domain::Object;
 use crate::http_parts::http_date;
 
 /// What may be asked for.
@@ -42,13 +43,13 @@ pub(super) async fn get(call: &Call) -> S3Result<Response> {
     {
         document.nest("Checksum", |checksum| {
             checksum.text(algorithm.element(), value);
-            checksum.text("ChecksumType", object.metadata_text("checksumType").unwrap_or("FULL_OBJECT"));
+            checksum.text("ChecksumType", read::checksum_kind(&object));
         });
     }
     if wants("ObjectParts")
         && let Some(parts) = PartSizes::of(&object)
     {
-        list_parts(call, &parts, &mut document)?;
+        list_parts(call, &object, &parts, &mut document).await?;
     }
     if wants("StorageClass") {
         document.text("StorageClass", "STANDARD");
@@ -63,7 +64,12 @@ pub(super) async fn get(call: &Call) -> S3Result<Response> {
     Ok(response)
 }
 
-fn list_parts(call: &Call, parts: &PartSizes, document: &mut Document) -> S3Result<()> {
+async fn list_parts(
+    call: &Call,
+    object: &Object,
+    parts: &PartSizes,
+    document: &mut Document,
+) -> S3Result<()> {
     let max = number(call.header("x-amz-max-parts"), "x-amz-max-parts", 1000)?;
     let count = parts.count();
     let most = u32::try_from(count).unwrap_or(u32::MAX);
@@ -72,6 +78,7 @@ fn list_parts(call: &Call, parts: &PartSizes, document: &mut Document) -> S3Resu
         marker => u64::from(number(marker, "x-amz-part-number-marker", most)?),
     };
     let last = (marker + u64::from(max)).min(count);
+    let mut checksums = read::part_checksums(call, object, marker + 1, last - marker).await?.into_iter();
     document.nest("ObjectParts", |list| {
         list.value("PartsCount", count);
         list.value("PartNumberMarker", marker);
@@ -83,6 +90,9 @@ fn list_parts(call: &Call, parts: &PartSizes, document: &mut Document) -> S3Resu
             list.nest("Part", |part| {
                 part.value("PartNumber", number);
                 part.value("Size", range.end - range.start);
+                if let Some(checksum) = checksums.next() {
+                    part.text(checksum.algorithm.element(), &checksum.text());
+                }
             });
         }
     });

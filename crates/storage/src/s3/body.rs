@@ -44,7 +44,7 @@ impl Outcome {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The checksum that was sent and held.
+    /// The checksum that was sent and held, or that was computed because it was wanted.
     pub(crate) fn checksum(&self) -> Option<Checksum> {
         self.checksum.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -134,8 +134,26 @@ fn trailing(headers: &HeaderMap, payload: Payload) -> S3Result<Option<Algorithm>
     Ok(found)
 }
 
-/// Prepares a body. Its size must be announced, unless the connection is chunked.
-pub(crate) fn incoming(headers: &HeaderMap, body: Body, verified: Option<&Verified>) -> S3Result<Incoming> {
+/// A checksum of another algorithm than the upload's.
+pub(super) fn wrong_algorithm(expected: Option<Algorithm>, actual: Option<Algorithm>) -> S3Error {
+    let name = |algorithm: Option<Algorithm>| {
+        algorithm.map_or_else(|| "null".to_owned(), |algorithm| algorithm.name().to_ascii_lowercase())
+    };
+    S3Error::invalid_request(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        name(expected),
+        name(actual)
+    ))
+}
+
+/// Prepares a body. Its size must be announced, unless the connection is chunked. A checksum is computed with the `wanted`
+/// algorithm where the client sends none.
+pub(crate) fn incoming(
+    headers: &HeaderMap,
+    body: Body,
+    verified: Option<&Verified>,
+    wanted: Option<Algorithm>,
+) -> S3Result<Incoming> {
     let payload = verified.map_or(Payload::Unsigned, |verified| verified.payload);
     let length = if payload.is_chunked() { "x-amz-decoded-content-length" } else { "content-length" };
     let size = match headers.get(length) {
@@ -152,7 +170,7 @@ pub(crate) fn incoming(headers: &HeaderMap, body: Body, verified: Option<&Verifi
             ));
         }
     };
-    incoming_of(headers, body, verified, size)
+    incoming_of(headers, body, verified, size, wanted)
 }
 
 /// Prepares a small body whose size need not be known.
@@ -163,7 +181,7 @@ pub(crate) async fn whole(
     limit: usize,
 ) -> S3Result<Bytes> {
     use futures_util::StreamExt as _;
-    let Incoming { mut inflow, outcome, .. } = incoming_of(headers, body, verified, None)?;
+    let Incoming { mut inflow, outcome, .. } = incoming_of(headers, body, verified, None, None)?;
     let mut bytes = bytes::BytesMut::new();
     while let Some(chunk) = inflow.next().await {
         let chunk = chunk.map_err(|error| outcome.explain(error.into()))?;
@@ -181,11 +199,15 @@ pub(crate) fn incoming_of(
     body: Body,
     verified: Option<&Verified>,
     size: Option<u64>,
+    wanted: Option<Algorithm>,
 ) -> S3Result<Incoming> {
     let payload = verified.map_or(Payload::Unsigned, |verified| verified.payload);
     let claims = Claims::read(headers, payload)?;
     let outcome = Arc::new(Outcome::default());
-    let algorithm = claims.trailing.or(claims.checksum.as_ref().map(|checksum| checksum.algorithm));
+    let sent = claims.trailing.or(claims.checksum.as_ref().map(|checksum| checksum.algorithm));
+    if wanted.is_some() && sent.is_some() && wanted != sent {
+        return Err(wrong_algorithm(wanted, sent));
+    }
     let inflow = Unframed {
         source: body.into_data_stream(),
         pending: Bytes::new(),
@@ -194,7 +216,7 @@ pub(crate) fn incoming_of(
         seen: 0,
         md5: claims.md5.is_some().then(Md5::new),
         sha256: claims.sha256.is_some().then(Sha256::new),
-        checksummer: algorithm.map(Checksummer::new),
+        checksummer: sent.or(wanted).map(Checksummer::new),
         claims,
         outcome: outcome.clone(),
         is_over: false,
@@ -345,7 +367,7 @@ mod tests {
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect();
         let mut incoming =
-            incoming(&headers, Body::from(body), None).map_err(|error| error.code.into_owned())?;
+            incoming(&headers, Body::from(body), None, None).map_err(|error| error.code.into_owned())?;
         let mut out = Vec::new();
         while let Some(chunk) = incoming.inflow.next().await {
             match chunk {
@@ -383,5 +405,24 @@ mod tests {
         );
         assert_eq!(read(&[("content-length", "6")], "hello").await, Err("IncompleteBody".into()));
         assert_eq!(read(&[], "hello").await, Err("MissingContentLength".into()));
+    }
+
+    #[tokio::test]
+    async fn a_checksum_that_is_wanted_is_computed_where_none_is_sent() {
+        let of = |headers: HeaderMap| {
+            incoming_of(&headers, Body::from("hello"), None, Some(5), Some(Algorithm::Crc32))
+        };
+        let mut bare = of(HeaderMap::new()).unwrap();
+        while bare.inflow.next().await.is_some() {}
+        assert_eq!(bare.outcome.checksum().unwrap().text(), "NhCmhg==");
+        let other = HeaderMap::from_iter([(
+            "x-amz-checksum-sha1".parse().unwrap(),
+            HeaderValue::from_static("qvTGHdzF6KLavt4PO0gs2a6pQ00="),
+        )]);
+        let refused = of(other).err().unwrap();
+        assert_eq!(
+            refused.message,
+            "Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: sha1"
+        );
     }
 }

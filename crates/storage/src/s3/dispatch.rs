@@ -204,7 +204,10 @@ pub(crate) fn dispatch(
             if sub.replace(name).is_some_and(|other| other != name) {
                 return Err(S3Error::invalid_argument("Conflicting query parameters"));
             }
-        } else if changes && value.is_empty() && !PARAMETERS.contains(&name) && !name.starts_with("response-")
+        } else if changes
+            && value.is_empty()
+            && !PARAMETERS.contains(&name)
+            && !["response-", "x-amz-"].iter().any(|start| name.starts_with(start))
         {
             // Shaped like a sub-resource, and not one that we know.
             return Err(S3Error::not_implemented(name));
@@ -302,6 +305,7 @@ mod tests {
         assert_eq!(of("GET", "/", ""), Ok(Operation::ListBuckets));
         assert_eq!(of("POST", "/b/k", "uploads"), Ok(Operation::CreateMultipartUpload));
         assert_eq!(of("PUT", "/b/k", "acl"), Ok(Operation::PutObjectAcl));
+        assert_eq!(of("PUT", "/b/k", "x-amz-meta-note="), Ok(Operation::PutObject));
         assert_eq!(of("PUT", "/b/k", "uploads"), Err("NotImplemented".into()));
         assert_eq!(of("POST", "/b/k", ""), Err("MethodNotAllowed".into()));
     }

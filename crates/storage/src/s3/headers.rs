@@ -114,6 +114,33 @@ fn user_metadata(headers: &HeaderMap) -> S3Result<Value> {
     Ok(Value::Object(members))
 }
 
+/// Takes over the headers that a presigned URL carries in its query, where JavaScript's SDK puts them: metadata, the source
+/// of a copy and the like.
+///
+/// Not what is said of the body there: whoever signed it knew no body, and the SDK gives the checksum of an empty one.
+pub(super) fn from_presigned(query: &[(String, String)], headers: &mut HeaderMap) {
+    const OF_BODY: [&str; 6] = [
+        "x-amz-sdk-checksum-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-decoded-content-length",
+        "x-amz-trailer",
+        "x-amz-date",
+        "x-amz-security-token",
+    ];
+    if !query.iter().any(|(name, _)| name == "X-Amz-Signature") {
+        return;
+    }
+    for (name, value) in query.iter().filter(|(name, _)| name.starts_with("x-amz-")) {
+        if OF_BODY.contains(&name.as_str()) || Algorithm::of_header(name).is_some() {
+            continue;
+        }
+        let name = HeaderName::try_from(name.to_ascii_lowercase());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.entry(name).or_insert(value);
+        }
+    }
+}
+
 /// Checksums as `objects.metadata` keeps them.
 pub(super) fn checksum_members(checksum: &Checksum, extra: &mut Map<String, Value>) {
     extra.insert("checksums".into(), json!({ checksum.algorithm.name(): checksum.text() }));
@@ -192,6 +219,21 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"))]);
         assert!(describe(&headers).unwrap().extra.is_empty());
+    }
+
+    #[test]
+    fn a_presigned_url_may_carry_headers_but_for_those_of_a_body() {
+        let query = "X-Amz-Signature=0&x-amz-meta-color=light%20blue&x-amz-meta-n=1&x-amz-checksum-crc32=AAAAAA%3D%3D\
+                     &x-amz-sdk-checksum-algorithm=CRC32&x-amz-copy-source=b%2Fk";
+        let query = crate::sigv4::decode_query(query);
+        let mut headers =
+            HeaderMap::from_iter([("x-amz-meta-n".parse().unwrap(), HeaderValue::from_static("2"))]);
+        from_presigned(&query, &mut headers);
+        assert_eq!(describe(&headers).unwrap().user_metadata, json!({ "color": "light blue", "n": "2" }));
+        assert_eq!((headers.len(), &headers["x-amz-copy-source"]), (3, &HeaderValue::from_static("b/k")));
+        let mut headers = HeaderMap::new();
+        from_presigned(&query[1..], &mut headers);
+        assert!(headers.is_empty());
     }
 
     #[test]

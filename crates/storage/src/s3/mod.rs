@@ -8,6 +8,7 @@ mod attributes;
 mod auth;
 mod body;
 mod buckets;
+mod complete;
 mod conditions;
 mod copy;
 mod cors;
@@ -157,12 +158,15 @@ pub(crate) async fn serve(domain: &Domain, mount: Mount, request: Request) -> Re
 async fn answer(
     domain: &Domain,
     address: Address,
-    parts: http::request::Parts,
+    mut parts: http::request::Parts,
     body: Body,
     request_id: Arc<str>,
 ) -> S3Result<Response> {
     let query = decode_query(parts.uri.query().unwrap_or_default());
     let identity = auth::identify(domain, &parts, &query)?;
+    if identity.is_some() {
+        headers::from_presigned(&query, &mut parts.headers);
+    }
     let operation = dispatch(&parts.method, &address, &query, &parts.headers)?;
     let (caller, verified) = match identity {
         Some((caller, verified)) => (caller, Some(verified)),
@@ -224,7 +228,7 @@ async fn run(call: &Call, operation: Operation, body: Body) -> S3Result<Response
         Operation::CreateMultipartUpload => multipart::create(call).await,
         Operation::UploadPart => multipart::part(call, body).await,
         Operation::UploadPartCopy => multipart::part_copy(call).await,
-        Operation::CompleteMultipartUpload => multipart::complete(call, body).await,
+        Operation::CompleteMultipartUpload => complete::complete(call, body).await,
         Operation::AbortMultipartUpload => multipart::abort(call).await,
     }
 }

@@ -113,7 +113,7 @@ pub(super) async fn post(call: &Call, content: Body) -> S3Result<Response> {
     let described =
         headers::describe(&described_by(&fields, file.content_type().map(ToString::to_string).as_deref()))?;
     let body = Body::from_stream(file);
-    let Incoming { inflow, outcome, .. } = body::incoming_of(&checksum_of(&fields), body, None, None)?;
+    let Incoming { inflow, outcome, .. } = body::incoming_of(&checksum_of(&fields), body, None, None, None)?;
     let call = call.acting_as(context);
     let stored = write::store(
         &call,

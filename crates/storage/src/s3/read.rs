@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::error::{S3Error, S3Result};
 use super::xml::Document;
 use super::{Call, headers, set, xml_response};
-use crate::domain::Object;
+use crate::checksum::Checksum;
+use crate::domain::{MOST_PART_CHECKSUMS, Object};
 use crate::http_parts::conditions::{self, Verdict};
 use crate::http_parts::inflow;
 use crate::http_parts::range::{self, Wanted};
@@ -30,7 +31,14 @@ pub(super) async fn find(call: &Call) -> S3Result<Object> {
     let key = call.key()?;
     if call.verified.is_some() {
         call.domain.find_bucket(call.bucket()).await?;
-        return Ok(call.domain.find(&call.context, call.bucket(), &key).await?);
+        let found = call.domain.find(&call.context, call.bucket(), &key).await;
+        return match found {
+            // What nobody has to sign for, nobody loses by signing.
+            Err(error) if error.code == crate::Code::NoSuchKey => {
+                Ok(call.domain.find_public(call.bucket(), &key).await.map_err(|_| error)?)
+            }
+            found => Ok(found?),
+        };
     }
     match call.domain.find_public(call.bucket(), &key).await {
         Ok(object) => Ok(object),
@@ -80,6 +88,14 @@ pub(super) async fn object(call: &Call, is_head: bool) -> S3Result<Response> {
         let range = range.map(|_| opened.blob.range.clone());
         (opened.object, inflow::to_body(opened.blob.body), range, opened.blob.size)
     };
+    let has_checksums =
+        call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
+    let of_part = match &part {
+        Some(PartOf { number, count: Some(_), .. }) if has_checksums => {
+            part_checksums(call, &object, *number, 1).await?.pop()
+        }
+        _ => None,
+    };
     let mut response = Response::new(body);
     headers::write(&object, &mut response, overrides);
     let length = range.as_ref().map_or(size, |range| range.end - range.start);
@@ -91,7 +107,11 @@ pub(super) async fn object(call: &Call, is_head: bool) -> S3Result<Response> {
             "content-range",
             &format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1)),
         );
-    } else if call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) {
+    }
+    if let Some(checksum) = of_part {
+        set(&mut response, checksum.algorithm.header(), &checksum.text());
+        set(&mut response, "x-amz-checksum-type", checksum_kind(&object));
+    } else if has_checksums && (range.is_none() || part.as_ref().is_some_and(|part| part.count.is_none())) {
         checksums(&object, &mut response);
     }
     if let Some(count) = part.and_then(|part| part.count) {
@@ -105,11 +125,34 @@ fn checksums(object: &Object, response: &mut Response) {
     let members = object.row.metadata.as_ref().unwrap_or(&nothing);
     for (algorithm, value) in headers::kept_checksums(members) {
         set(response, algorithm.header(), value);
-        set(response, "x-amz-checksum-type", object.metadata_text("checksumType").unwrap_or("FULL_OBJECT"));
+        set(response, "x-amz-checksum-type", checksum_kind(object));
     }
 }
 
+/// How the checksum of an object follows from its parts'.
+pub(super) fn checksum_kind(object: &Object) -> &str {
+    object.metadata_text("checksumType").unwrap_or("FULL_OBJECT")
+}
+
+/// The checksums of `count` parts of an object, from the `first` on, by their places from 1; none where they are not known.
+pub(super) async fn part_checksums(
+    call: &Call,
+    object: &Object,
+    first: u64,
+    count: u64,
+) -> S3Result<Vec<Checksum>> {
+    let kept = object.row.metadata.as_ref().and_then(|members| headers::kept_checksums(members).next());
+    let Some((algorithm, _)) = kept else { return Ok(Vec::new()) };
+    let length = algorithm.len();
+    let start = first.saturating_sub(1).saturating_mul(length as u64);
+    let end = start.saturating_add(count.saturating_mul(length as u64)).min(MOST_PART_CHECKSUMS);
+    let bytes = call.domain.part_checksums(object, start.min(end)..end).await?;
+    Ok(bytes.chunks_exact(length).map(|value| Checksum { algorithm, value: value.to_vec() }).collect())
+}
+
 struct PartOf {
+    /// Its place, from 1.
+    number: u64,
     range: Range<u64>,
     /// How many parts there are, of an object that was uploaded in parts.
     count: Option<u64>,
@@ -123,9 +166,10 @@ fn part(call: &Call, object: &Object, size: u64) -> S3Result<Option<PartOf>> {
             S3Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
         })?;
     let found = match PartSizes::of(object) {
-        None if number == 1 => Some(PartOf { range: 0..size, count: None }),
+        None if number == 1 => Some(PartOf { number, range: 0..size, count: None }),
         None => None,
         Some(parts) => parts.range(number).map(|range| PartOf {
+            number,
             range: range.start.min(size)..range.end.min(size),
             count: Some(parts.count()),
         }),

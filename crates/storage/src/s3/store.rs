@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use database::{Param, ResultSet, Row, Statement};
 use serde_json::{Map, Value};
 
+use crate::checksum::Algorithm;
 use crate::domain::{Domain, successor};
 use crate::{Context, Error, Result};
 
@@ -26,6 +27,11 @@ pub(super) struct MultipartUpload {
 impl MultipartUpload {
     pub(super) fn detail(&self, name: &str) -> Option<&str> {
         self.details.get(name).and_then(Value::as_str)
+    }
+
+    /// The algorithm of its parts' checksums, if it was begun with one.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        Algorithm::named(self.detail("checksumAlgorithm")?)
     }
 }
 

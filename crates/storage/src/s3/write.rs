@@ -79,7 +79,7 @@ pub(super) struct Put {
 pub(super) async fn store(call: &Call, put: Put) -> S3Result<Stored> {
     let domain = &call.domain;
     let bucket = domain.find_bucket(call.bucket()).await?;
-    let mut limit = bucket.limit(domain.config().file_size_limit);
+    let mut limit = bucket.limit(domain.config().standard_limit());
     if let Some((_, max)) = put.range {
         limit = limit.min(max);
     }
@@ -134,6 +134,7 @@ pub(super) async fn store(call: &Call, put: Put) -> S3Result<Stored> {
         cache_control: described.cache_control,
         extra,
         user_metadata: Some(described.user_metadata),
+        part_checksums: Vec::new(),
         kind: UploadKind::S3,
         event: None,
     };
@@ -144,7 +145,7 @@ pub(super) async fn put(call: &Call, content: Body) -> S3Result<Response> {
     let key = call.key()?;
     let described = headers::describe(&call.headers)?;
     let condition = condition(&call.headers)?;
-    let Incoming { size, inflow, outcome } = incoming(&call.headers, content, call.verified.as_ref())?;
+    let Incoming { size, inflow, outcome } = incoming(&call.headers, content, call.verified.as_ref(), None)?;
     let put = Put { key, described, condition, inflow, size, range: None, outcome: outcome.clone() };
     let stored = store(call, put).await?;
     let mut response = empty(StatusCode::OK);

@@ -208,13 +208,21 @@ pub(crate) async fn commit(
         user_metadata.as_deref().into(),
     ];
     let keep_params = [Param::from(object.blob.version())];
+    let part_checksums = format!("\\x{}", hex::encode(&object.part_checksums));
+    let part_params = [keep_params[0], Param::Text(&part_checksums)];
     let before = [Statement::new(LOCK, &lock_params), Statement::new(CURRENT, &current_params)];
     let write = match object.condition {
         Condition::Absent => CREATE,
         Condition::Any | Condition::Matches(_) | Condition::Differs(_) => UPSERT,
     };
-    let after =
-        [Statement::new(write, &params), Statement::new(OWN_ROLE, &[]), Statement::new(KEEP, &keep_params)];
+    let mut after = vec![
+        Statement::new(write, &params),
+        Statement::new(OWN_ROLE, &[]),
+        Statement::new(KEEP, &keep_params),
+    ];
+    if !object.part_checksums.is_empty() {
+        after.push(Statement::new(super::parts::KEEP_CHECKSUMS, &part_params));
+    }
     let looks = matches!(object.condition, Condition::Matches(_) | Condition::Differs(_));
     let (current, written) = if looks {
         let mut transaction = domain.pool().begin_request(&request, &before).await.map_err(locked)?;

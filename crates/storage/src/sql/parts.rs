@@ -1,12 +1,29 @@
 //! `_storage.parts`: the parts of uploads.
 
+use std::ops::Range;
+
 use database::{Param, RequestContext, Statement};
 use serde_json::{Map, Value};
 
 use super::{text, wire_time};
 use crate::blob::BlobName;
 use crate::domain::{Domain, Part};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Keeps the checksums of the parts that a blob was joined from.
+pub(super) const KEEP_CHECKSUMS: &str =
+    "insert into _storage.part_checksums (blob, checksums) values ($1, $2::bytea)";
+
+/// Bytes of the checksums of the parts that a blob was joined from; none where they are not known.
+pub(crate) async fn checksums(domain: &Domain, blob: &str, bytes: Range<u64>) -> Result<Vec<u8>> {
+    let (first, length) = (bytes.start.saturating_add(1).to_string(), (bytes.end - bytes.start).to_string());
+    let params = [Param::Text(blob), Param::Text(&first), Param::Text(&length)];
+    let sql = "select encode(substring(checksums from $2::int for $3::int), 'hex') \
+               from _storage.part_checksums where blob = $1";
+    let results = domain.pool().request(&RequestContext::default(), &[Statement::new(sql, &params)]).await?;
+    let text = results.first().and_then(|result| result.scalar()).unwrap_or_default();
+    hex::decode(text).map_err(Error::internal)
+}
 
 /// Records a part and returns the blob of the one that it replaces.
 pub(crate) async fn record(

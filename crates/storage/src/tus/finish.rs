@@ -37,6 +37,7 @@ pub(super) async fn finish(domain: &Domain, context: &Context, upload: &Upload) 
         cache_control: cache_control(metadata.get("cacheControl")),
         extra,
         user_metadata,
+        part_checksums: Vec::new(),
         kind: UploadKind::Resumable,
         event: None,
     };
