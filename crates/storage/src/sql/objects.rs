@@ -31,11 +31,12 @@ const FIND_ONE_PUBLIC: &str = concat!(
 const PROBE_CREATE: &str = "insert into storage.objects (bucket_id, name, version, owner, owner_id, metadata) \
                             values ($1, $2, '1', $3::uuid, $4, $5::jsonb)";
 
-/// With it, and with the arm that needs UPDATE.
+/// With it, and with the arm that needs UPDATE. Whoever is nobody in particular, as the service role is, leaves the owner.
 const PROBE_UPSERT: &str = "insert into storage.objects (bucket_id, name, version, owner, owner_id, metadata) \
                             values ($1, $2, '1', $3::uuid, $4, $5::jsonb) \
                             on conflict (bucket_id, name) do update set version = excluded.version, \
-                            owner = excluded.owner, owner_id = excluded.owner_id, metadata = excluded.metadata \
+                            owner = coalesce(excluded.owner, objects.owner), \
+                            owner_id = coalesce(excluded.owner_id, objects.owner_id), metadata = excluded.metadata \
                             returning *";
 
 const CREATE: &str = "insert into storage.objects \
@@ -46,7 +47,8 @@ const UPSERT: &str = "insert into storage.objects \
                       (bucket_id, name, version, owner, owner_id, metadata, user_metadata) \
                       values ($1, $2, $3, $4::uuid, $5, $6::jsonb, $7::jsonb) \
                       on conflict (bucket_id, name) do update set version = excluded.version, \
-                      owner = excluded.owner, owner_id = excluded.owner_id, metadata = excluded.metadata, \
+                      owner = coalesce(excluded.owner, objects.owner), \
+                      owner_id = coalesce(excluded.owner_id, objects.owner_id), metadata = excluded.metadata, \
                       user_metadata = excluded.user_metadata \
                       returning id::text";
 
@@ -267,7 +269,8 @@ fn lock_of(bucket: &str, key: &str) -> u32 {
         .fold(5381, |hash: u32, unit| hash.wrapping_mul(33) ^ u32::from(unit))
 }
 
-/// Gives an object another name, bucket and owner, under the caller's role. `version` when its blob has changed.
+/// Gives an object another name, bucket and, if the caller is somebody, owner, under the caller's role. `version` when its
+/// blob has changed.
 pub(crate) async fn rename(
     domain: &Domain,
     context: &Context,
@@ -287,7 +290,8 @@ pub(crate) async fn rename(
         version.into(),
     ];
     // Of the row that was seen, version and all: a blob must not be renamed that another writer has just replaced.
-    let sql = "update storage.objects set bucket_id = $3, name = $4, owner = $5::uuid, owner_id = $6, \
+    let sql = "update storage.objects set bucket_id = $3, name = $4, \
+               owner = coalesce($5::uuid, owner), owner_id = coalesce($6, owner_id), \
                version = coalesce($7, version) \
                where id = $1::uuid and version is not distinct from $2 returning id";
     let keep_params = [Param::from(version)];

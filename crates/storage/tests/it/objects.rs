@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::service::{Service, no_object, refused};
+use crate::service::{ANNA, BERT, Service, no_object, refused};
 
 #[tokio::test]
 async fn a_copy_takes_its_metadata_along() {
@@ -89,7 +89,7 @@ async fn a_move_renames_the_row_and_leaves_the_bytes() {
             "/object/move",
             json!({"bucketId": "b", "sourceKey": "a", "destinationKey": "x/y", "destinationBucket": "other"}),
         )
-        .bearer(service.user(crate::service::ANNA))
+        .bearer(service.user(ANNA))
         .send()
         .await;
     assert_eq!((answer.status, answer.json()), (200, json!({"message": "Successfully moved"})));
@@ -97,7 +97,7 @@ async fn a_move_renames_the_row_and_leaves_the_bytes() {
     assert_eq!(service.content("b/a").await, None);
     let row =
         service.sql("select concat_ws(' ', id, owner_id, level, path_tokens[2]) from storage.objects").await;
-    assert_eq!(row, format!("{id} {} 2 y", crate::service::ANNA));
+    assert_eq!(row, format!("{id} {} 2 y", ANNA));
 
     let again = json!({"bucketId": "other", "sourceKey": "x/y", "destinationKey": "x/y"});
     assert_eq!(service.post("/object/move", again).anon(&service).send().await.status, 200);
@@ -108,6 +108,21 @@ async fn a_move_renames_the_row_and_leaves_the_bytes() {
     let refusal = service.post("/object/move", taken).anon(&service).send().await.refusal();
     assert_eq!(refusal, refused(400, "409", "Duplicate", "The resource already exists"));
     assert_eq!(service.content("other/taken").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_in_particular_leaves_the_owner() {
+    let service = Service::open().await;
+    let owner = async || service.sql("select concat_ws(' ', owner, owner_id) from storage.objects").await;
+    let anna = format!("{ANNA} {ANNA}");
+    service.request("POST", "/object/b/mine").bearer(service.user(ANNA)).body("1").send().await;
+    service.put("b/mine", "2").await;
+    assert_eq!((service.content("b/mine").await.as_deref(), owner().await), (Some("2"), anna.clone()));
+    let moved = json!({"bucketId": "b", "sourceKey": "mine", "destinationKey": "still"});
+    assert_eq!(service.post("/object/move", moved).admin(&service).send().await.status, 200);
+    assert_eq!(owner().await, anna);
+    service.request("PUT", "/object/b/still").bearer(service.user(BERT)).body("3").send().await;
+    assert_eq!(owner().await, format!("{BERT} {BERT}"));
 }
 
 #[tokio::test]
