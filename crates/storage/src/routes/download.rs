@@ -4,16 +4,16 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    EXPIRES, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::Call;
 use crate::context::Context;
-use crate::domain::{Domain, Object};
-use crate::error::{Error, Result};
+use crate::domain::{Domain, Object, ObjectKey};
+use crate::error::{Code, Error, Result};
 use crate::http_parts::conditions::{self, Verdict};
 use crate::http_parts::range::{self, Wanted};
 use crate::http_parts::{auth, encode_component, http_date, inflow};
@@ -27,7 +27,7 @@ pub(super) async fn public(call: &Call, bucket: &str, raw_key: &str) -> Result<R
 pub(super) async fn authenticated(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let context = call.context(operation(call, "storage.object.get_authenticated"))?;
     let key = call.key(raw_key)?;
-    let object = visible(&call.domain, &context, bucket, &key).await?;
+    let object = readable(&call.domain, &context, bucket, &key).await?;
     serve(call, object, None).await
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn either(call: &Call, bucket: &str, raw_key: &str) -> Result<R
     let object = match auth::optional(&call.domain, &call.parts) {
         Some(caller) => {
             let operation = operation(call, "storage.object.get_authenticated");
-            visible(&call.domain, &call.context_of(caller, operation), bucket, &key).await?
+            readable(&call.domain, &call.context_of(caller, operation), bucket, &key).await?
         }
         None => call.domain.find_public(bucket, &key).await?,
     };
@@ -50,7 +50,7 @@ pub(super) async fn signed(call: &Call, bucket: &str, raw_key: &str) -> Result<R
     let (transformations, expires) = call.domain.signer().verify_download(token, bucket, key.as_str())?;
     // A token for a thumbnail does not open the original.
     if !transformations.to_text().is_empty() {
-        return Err(Error::new(crate::Code::InvalidSignature, "Invalid signature"));
+        return Err(Error::new(Code::InvalidSignature, "Invalid signature"));
     }
     let context = call.anonymous("storage.object.get_signed");
     let object = call.domain.find_signed(&context, bucket, &key).await?;
@@ -65,7 +65,7 @@ pub(super) async fn info_public(call: &Call, bucket: &str, raw_key: &str) -> Res
 pub(super) async fn info_authenticated(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
     let context = call.context("object.get_authenticated_info")?;
     let key = call.key(raw_key)?;
-    Ok(info(call, &visible(&call.domain, &context, bucket, &key).await?))
+    Ok(info(call, &readable(&call.domain, &context, bucket, &key).await?))
 }
 
 pub(super) async fn info_either(call: &Call, bucket: &str, raw_key: &str) -> Result<Response> {
@@ -73,7 +73,7 @@ pub(super) async fn info_either(call: &Call, bucket: &str, raw_key: &str) -> Res
     let object = match auth::optional(&call.domain, &call.parts) {
         Some(caller) => {
             let context = call.context_of(caller, "object.get_authenticated_info");
-            visible(&call.domain, &context, bucket, &key).await?
+            readable(&call.domain, &context, bucket, &key).await?
         }
         None => call.domain.find_public(bucket, &key).await?,
     };
@@ -85,19 +85,37 @@ fn operation(call: &Call, get: &'static str) -> &'static str {
     if call.parts.method == Method::HEAD { "object.head_authenticated_info" } else { get }
 }
 
+/// An object that the caller may read: what a public bucket holds is everybody's, whatever policies say to somebody who shows
+/// a token. They are asked first, because with a token it is mostly private buckets that are read.
+async fn readable(domain: &Domain, context: &Context, bucket: &str, key: &ObjectKey) -> Result<Object> {
+    match domain.find(context, bucket, key).await {
+        Ok(object) => Ok(object),
+        Err(error) if matches!(error.code, Code::DatabaseTimeout | Code::SlowDown) => Err(error),
+        Err(refused) => match domain.find_public(bucket, key).await {
+            Err(error) if error.code == Code::NoSuchBucket => missing(domain, bucket, refused).await,
+            found => found,
+        },
+    }
+}
+
+/// What is said of an object that was not found: its bucket may be missing.
+async fn missing<T>(domain: &Domain, bucket: &str, error: Error) -> Result<T> {
+    if error.code == Code::NoSuchKey {
+        domain.find_bucket(bucket).await?;
+    }
+    Err(error)
+}
+
 /// An object that the caller may see; says which of bucket and object is missing.
 pub(super) async fn visible(
     domain: &Domain,
     context: &Context,
     bucket: &str,
-    key: &crate::domain::ObjectKey,
+    key: &ObjectKey,
 ) -> Result<Object> {
     match domain.find(context, bucket, key).await {
-        Err(error) if error.code == crate::Code::NoSuchKey => {
-            domain.find_bucket(bucket).await?;
-            Err(error)
-        }
-        other => other,
+        Err(error) => missing(domain, bucket, error).await,
+        found => found,
     }
 }
 
@@ -199,6 +217,16 @@ fn describe(headers: &mut HeaderMap, call: &Call, object: &Object, expires: Opti
     match expires.and_then(|at| DateTime::<Utc>::from_timestamp(i64::try_from(at).ok()?, 0)) {
         Some(at) => put(headers, EXPIRES, &http_date(at)),
         None => put(headers, CACHE_CONTROL, &cache_control(call, object, head)),
+    }
+    // What S3 clients say of an object besides its type. Compressed bytes are of no use to who does not learn that they are.
+    for (header, member) in [
+        (CONTENT_ENCODING, "contentEncoding"),
+        (CONTENT_LANGUAGE, "contentLanguage"),
+        (CONTENT_DISPOSITION, "contentDisposition"),
+    ] {
+        if let Some(value) = object.metadata_text(member) {
+            put(headers, header, value);
+        }
     }
     if let Some(download) = call.query.get("download") {
         put(headers, CONTENT_DISPOSITION, &disposition(download));

@@ -1,7 +1,7 @@
 use rstest::rstest;
 use serde_json::json;
 
-use crate::service::{Service, no_object, refused};
+use crate::service::{ANNA, Service, no_object, refused};
 
 const ETAG: &str = "\"781e5e245d69b566979b86e28d23f2c7\"";
 
@@ -43,6 +43,23 @@ async fn everyone_reads_a_public_bucket_and_nobody_learns_of_a_private_one() {
     let head = service.request("HEAD", "/object/public/p/ten.txt").send().await;
     assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, "10", 0));
     assert_eq!(service.request("HEAD", "/object/public/p/none").send().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_token_takes_nothing_away_from_a_public_bucket() {
+    let service = service().await;
+    for path in ["/object/p/ten.txt", "/object/authenticated/p/ten.txt"] {
+        let answer = service.get(path).anon(&service).send().await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "0123456789"), "{path}");
+        let head = service.request("HEAD", path).bearer(service.user(ANNA)).send().await;
+        assert_eq!((head.status, head.header("content-length")), (200, "10"), "{path}");
+    }
+    let info = service.get("/object/info/p/ten.txt").anon(&service).send().await;
+    assert_eq!((info.status, &info.json()["size"]), (200, &json!(10)));
+    assert_eq!(service.get("/object/p/none").anon(&service).send().await.refusal(), no_object());
+    assert_eq!(service.get("/object/private/ten.txt").anon(&service).send().await.refusal(), no_object());
+    let no_bucket = refused(400, "404", "Bucket not found", "Bucket not found");
+    assert_eq!(service.get("/object/none/ten.txt").anon(&service).send().await.refusal(), no_bucket);
 }
 
 #[rstest]
@@ -109,6 +126,20 @@ async fn a_download_has_a_name_when_asked_for() {
         let answer = service.get(&format!("/object/public/p/ten.txt{query}")).send().await;
         assert_eq!(answer.header("content-disposition"), expected);
     }
+}
+
+#[tokio::test]
+async fn what_s3_clients_said_of_an_object_is_told() {
+    let service = service().await;
+    let said = json!({"contentEncoding": "gzip", "contentLanguage": "de", "contentDisposition": "inline; filename=x"});
+    service.sql(&format!("update storage.objects set metadata = metadata || '{said}'")).await;
+    let told = async |query: &str| {
+        let answer = service.get(&format!("/object/public/p/ten.txt{query}")).send().await;
+        ["content-encoding", "content-language", "content-disposition"]
+            .map(|name| answer.header(name).to_owned())
+    };
+    assert_eq!(told("").await, ["gzip", "de", "inline; filename=x"]);
+    assert_eq!(told("?download").await, ["gzip", "de", "attachment;"]);
 }
 
 #[tokio::test]
