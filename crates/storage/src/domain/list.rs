@@ -276,7 +276,7 @@ impl Domain {
             Some(cursor) => (cursor.column, cursor.order),
             None => (request.column, request.order),
         };
-        if column == SortColumn::Name || !request.with_delimiter {
+        if column == SortColumn::Name {
             let page = ListPage {
                 prefix: request.prefix.clone(),
                 delimiter: request.with_delimiter.then(|| "/".to_owned()),

@@ -221,8 +221,8 @@ fn objects(column: SortColumn, ascending: bool) -> String {
     )
 }
 
-/// A page ordered by a time: all folders and objects of the level are looked at, but not what is in the folders. A folder's
-/// times are those of its first object, as where names order.
+/// A page ordered by a time. With a delimiter all folders and objects of the level are looked at, but not what is in the
+/// folders, and a folder's times are those of its first object, as where names order. Without one it is all below the prefix.
 pub(crate) async fn by_time(
     domain: &Domain,
     context: &Context,
@@ -233,13 +233,26 @@ pub(crate) async fn by_time(
 ) -> Result<Vec<Entry>> {
     let high = successor(&request.prefix).unwrap_or_else(|| END.to_owned());
     let limit = request.limit.saturating_add(1).to_string();
-    let column = if column == SortColumn::CreatedAt { "created_at" } else { "updated_at" };
-    let (direction, beyond) = if order == Order::Ascending { ("asc", ">") } else { ("desc", "<") };
     let (at, last) = match &request.cursor {
         Some(cursor) => (cursor.at.as_deref(), cursor.last.as_str()),
         None => (None, ""),
     };
-    let sql = format!(
+    let level = (request.prefix.matches('/').count() + 1).to_string();
+    let range = [Param::Text(bucket), Param::Text(&request.prefix), Param::Text(&high)];
+    let page = [at.into(), Param::Text(last), Param::Text(&limit)];
+    let (sql, params) = if request.with_delimiter {
+        (level_by_time(column, order), [&range[..], &[Param::Text(&level)], &page].concat())
+    } else {
+        (all_by_time(column, order), [&range[..], &page].concat())
+    };
+    let context = context.reading(domain.search_path());
+    let results = domain.pool().request(&context, &[Statement::new(&sql, &params)]).await?;
+    Ok(results.first().map(|result| result.rows.iter().filter_map(entry).collect()).unwrap_or_default())
+}
+
+/// Range and level as in [`folders`], then as in [`time_page`].
+fn level_by_time(column: SortColumn, order: Order) -> String {
+    format!(
         "with recursive {}, starts (name) as materialized (select folder || '/' from folders where folder is not null), \
         listed as ( \
             select s.name, s.name as folder, null::uuid as id, first.created_at, first.updated_at \
@@ -247,25 +260,35 @@ pub(crate) async fn by_time(
             where o.bucket_id = $1 and o.name collate \"C\" >= s.name order by o.name collate \"C\" limit 1) first \
             union all select o.name, null, o.id, o.created_at, o.updated_at from storage.objects o \
             where o.bucket_id = $1 and o.level = $4::int and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3) \
-        select p.folder, {}, {}, {} from listed p left join storage.objects o on p.folder is null and o.id = p.id \
-        where $5::timestamptz is null or (date_trunc('milliseconds', p.{column}), p.name collate \"C\") {beyond} ($5::timestamptz, $6::text collate \"C\") \
-        order by date_trunc('milliseconds', p.{column}) {direction}, p.name collate \"C\" {direction} limit $7::bigint",
+        select p.folder, {}, {}, {} from listed p left join storage.objects o on p.folder is null and o.id = p.id {}",
         folders!(@all "min", "asc", "0", "and o.name collate \"C\" >= f.bound"),
         wire_time!("p.created_at"),
         wire_time!("p.updated_at"),
         object_columns!(),
-    );
-    let level = (request.prefix.matches('/').count() + 1).to_string();
-    let params = [
-        Param::Text(bucket),
-        Param::Text(&request.prefix),
-        Param::Text(&high),
-        Param::Text(&level),
-        at.into(),
-        Param::Text(last),
-        Param::Text(&limit),
-    ];
-    let context = context.reading(domain.search_path());
-    let results = domain.pool().request(&context, &[Statement::new(&sql, &params)]).await?;
-    Ok(results.first().map(|result| result.rows.iter().filter_map(entry).collect()).unwrap_or_default())
+        time_page(column, order, 5),
+    )
+}
+
+/// The range, then as in [`time_page`].
+fn all_by_time(column: SortColumn, order: Order) -> String {
+    format!(
+        "with p as (select o.id, o.name, o.created_at, o.updated_at from storage.objects o \
+            where o.bucket_id = $1 and o.name collate \"C\" >= $2 and o.name collate \"C\" < $3) \
+        select null, null, null, {} from p join storage.objects o on o.id = p.id {}",
+        object_columns!(),
+        time_page(column, order, 4),
+    )
+}
+
+/// The page of `p` that begins after a time and a name, none for the first: those and the number of entries are three
+/// parameters from `first` on.
+fn time_page(column: SortColumn, order: Order, first: usize) -> String {
+    let column = if column == SortColumn::CreatedAt { "created_at" } else { "updated_at" };
+    let (direction, beyond) = if order == Order::Ascending { ("asc", ">") } else { ("desc", "<") };
+    let (at, last, limit) = (first, first + 1, first + 2);
+    format!(
+        "where ${at}::timestamptz is null or (date_trunc('milliseconds', p.{column}), p.name collate \"C\") \
+         {beyond} (${at}::timestamptz, ${last}::text collate \"C\") \
+         order by date_trunc('milliseconds', p.{column}) {direction}, p.name collate \"C\" {direction} limit ${limit}::bigint"
+    )
 }

@@ -107,6 +107,28 @@ async fn pages_by_cursor_show_every_entry_once() {
 }
 
 #[tokio::test]
+async fn times_order_everything_below_a_prefix() {
+    let service = service().await;
+    // The longer a name, the older.
+    service.sql("update storage.objects set created_at = timestamptz '2025-01-01' - length(name) * interval '1 day'").await;
+    let oldest =
+        ["a/b/3.txt", "a_b/5.txt", "axb/6.txt", "A/4.txt", "a/1.txt", "a/2.txt", "top.txt", "z/7.txt"];
+    let mut newest = oldest;
+    newest.reverse();
+    for (order, names) in [("asc", oldest), ("desc", newest)] {
+        let sort = json!({"column": "created_at", "order": order});
+        let (first, next) = v2(&service, json!({"limit": 5, "sortBy": sort})).await;
+        let (rest, end) = v2(&service, json!({"limit": 5, "cursor": next})).await;
+        assert_eq!(([first, rest].concat(), end), (names.map(str::to_owned).to_vec(), None), "{order}");
+    }
+    let sort = json!({"column": "created_at"});
+    assert_eq!(
+        v2(&service, json!({"prefix": "a/", "sortBy": sort})).await.0,
+        ["a/b/3.txt", "a/1.txt", "a/2.txt"]
+    );
+}
+
+#[tokio::test]
 async fn folders_show_only_what_is_visible() {
     let service = Service::start().await;
     service.bucket("b", json!({})).await;
