@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use config::Service;
 use database::{ConnectConfig, Connection, Pool, PoolConfig};
-use tokens::{KeyRing, KeySet};
+use tokens::{KeyError, KeyRing, KeySet};
 use tokio::sync::watch;
 
 use crate::notifications::{Notifications, Subscription};
@@ -190,13 +190,15 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
             .map_err(|error| Error::DatabaseUrl(error.to_string()))
     };
     let login = parse(&environment.database_url)?;
-    let keys = match &environment.jwks {
-        Some(jwks) => KeySet::from_jwks(jwks),
-        None => Ok(KeySet::empty()),
+    let keys = match environment.jwks.as_deref().map(KeySet::from_jwks) {
+        // A set without keys is as good as none: the secret is there.
+        None | Some(Err(KeyError::Empty)) => Ok(KeySet::empty()),
+        Some(keys) => keys,
     };
     let keys = keys
         .and_then(|keys| keys.with_secret(&environment.jwt_secret, None))
         .map_err(|error| refused(error.to_string()))?;
+    let ring = if environment.any_hmac { KeyRing::new(keys).for_any_hmac() } else { KeyRing::new(keys) };
     for ledger in [&bootstrap::ledgers::storage::LEDGER, &bootstrap::ledgers::storage::BLOBS] {
         let applied = bootstrap::migrate(&login, ledger).await?;
         tracing::info!(
@@ -218,7 +220,7 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
     running.pools.push(pool.clone());
     let metrics = measured(running)?;
     let (store, adopts) = crate::settings::storage::open(environment.backend)?;
-    let storage = storage::Storage::start(environment.config, pool, KeyRing::new(keys), store, adopts);
+    let storage = storage::Storage::start(environment.config, pool, ring, store, adopts);
     let (host, port) = environment.listen;
     let ip = match host.as_str() {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -231,11 +233,14 @@ async fn serve_storage(running: &mut Running, variables: &Variables) -> Result<(
     };
     let listener = listen::bind(SocketAddr::new(ip, port), "the service", "SERVER_PORT")?;
     let bound = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
-    serve_router(running, listener, storage.router(), limits, DRAIN);
+    let metrics: Arc<dyn Fn() -> String + Send + Sync> = Arc::new(move || metrics.render());
+    let figures = metrics.clone();
+    let router = storage.router().route("/metrics", axum::routing::get(move || async move { figures() }));
+    serve_router(running, listener, router, limits, DRAIN);
     for door in crate::settings::storage::doors(|name| variables.get(name))? {
         open(running, door.address, door.router(&storage), DRAIN, door.setting)?;
     }
-    let admin = storage.admin_router(Arc::new(move || metrics.render()));
+    let admin = storage.admin_router(metrics);
     open(running, SocketAddr::new(ip, environment.admin_port), admin, DRAIN, "SERVER_ADMIN_PORT")?;
     running.services.push(Box::pin(storage.stop()));
     running.addresses.api = Some(bound);

@@ -201,6 +201,8 @@ impl Error {
         let status = match self.status {
             500 | 544 | 429 => self.status,
             403 if self.by_role => 403,
+            // The framework's own refusals are no storage errors.
+            413 if self.code == Code::Framework => 413,
             _ => 400,
         };
         StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)

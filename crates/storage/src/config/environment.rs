@@ -38,6 +38,8 @@ pub struct Environment {
     pub pool_timeout: Duration,
     /// `AUTH_JWT_SECRET` or `PGRST_JWT_SECRET`.
     pub jwt_secret: String,
+    /// Whether tokens under that secret may be of HS384 and HS512 (`AUTH_JWT_ALGORITHM` other than `HS256`).
+    pub any_hmac: bool,
     /// `JWT_JWKS`
     pub jwks: Option<String>,
     /// Where blobs are kept.
@@ -159,6 +161,9 @@ impl Environment {
             pool_size: names.number(&["DATABASE_MAX_CONNECTIONS"], 20_usize)?.max(1),
             pool_timeout: Duration::from_millis(names.number(&["DATABASE_CONNECTION_TIMEOUT"], 3000)?),
             jwt_secret: names.required(&["AUTH_JWT_SECRET", "PGRST_JWT_SECRET"])?,
+            any_hmac: names
+                .text(&["AUTH_JWT_ALGORITHM", "PGRST_JWT_ALGORITHM"])
+                .is_some_and(|name| name != "HS256"),
             jwks: names.text(&["JWT_JWKS"]),
             config: names.config()?,
             backend,

@@ -1,6 +1,7 @@
 //! Content types and the rules of buckets about them.
 
-/// One entry of a bucket's `allowed_mime_types`: `type/subtype`, with parameters or not, or ending in `*`.
+/// One entry of a bucket's `allowed_mime_types`: `type/subtype`, with parameters or not, or ending in `*`; `*` and `*/*` are
+/// any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MimeRule<'a>(&'a str);
 
@@ -9,6 +10,9 @@ impl<'a> MimeRule<'a> {
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let (essence, _) = split(text);
+        if essence == "*" {
+            return Some(Self(text));
+        }
         let (kind, subtype) = essence.split_once('/')?;
         let token = |part: &str| !part.is_empty() && part.bytes().all(is_token);
         (text.len() <= 1000 && token(kind) && token(subtype)).then_some(Self(text))
@@ -20,6 +24,7 @@ impl<'a> MimeRule<'a> {
         let (rule, _) = split(self.0);
         let (given, _) = split(content_type);
         match rule.strip_suffix('*') {
+            Some("" | "*/") => true,
             Some(start) => given.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start)),
             None => rule.eq_ignore_ascii_case(given),
         }
@@ -59,7 +64,7 @@ mod tests {
         assert!(fits(&["text/plain"], "text/plain;charset=utf-8"));
         assert!(fits(&["text/plain; charset=utf-8"], "Text/Plain"));
         assert!(fits(&["image/*"], "image/svg+xml"));
-        assert!(fits(&["image/png", "*/*"], "text/html") == fits(&["*/*"], "text/html"));
+        assert!(fits(&["image/png", "*/*"], "text/html") && fits(&["*"], "text/html"));
         assert!(!fits(&["image/*"], "imagex/png"));
         assert!(!fits(&["image/png"], "image/png2"));
         assert!(!fits(&["image/png"], ""));

@@ -16,7 +16,11 @@ pub(super) async fn one(call: &Call, bucket: &str, raw_key: &str, body: Body) ->
     let context = call.context("storage.object.sign")?;
     let fields = Fields::read(&call.parts.headers, body).await?;
     let lifetime = Duration::from_secs(fields.required_integer("expiresIn", 1)?);
-    let transformations = transformations(&fields)?;
+    let mut transformations = transformations(&fields)?;
+    // Where nothing is transformed the URL is that of the object itself.
+    if call.domain.renderer().is_none() || transformations.to_text() == "format:origin" {
+        transformations = Transformations::default();
+    }
     let key = call.key(raw_key)?;
     call.domain.find(&context, bucket, &key).await?;
     let token = call.domain.signer().sign_download(bucket, key.as_str(), &transformations, lifetime)?;

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::service::{ANNA, Service, no_object, refused};
+use crate::service::{ANNA, Service, config, no_object, refused};
 
 /// The claims of a compact token.
 fn claims(token: &str) -> Value {
@@ -58,16 +58,33 @@ async fn a_signed_url_opens_one_object_for_a_while() {
     // A token of the project with a fitting claim works: other programs sign with the same secret.
     let foreign = service.sign(json!({"url": "b/other", "exp": 99_999_999_999_u64}));
     assert_eq!(service.get(&format!("/object/sign/b/other?token={foreign}")).send().await.text(), "other");
-    // A token for a thumbnail does not open the original.
-    let thumbnail = service
-        .post("/object/sign/b/other", json!({"expiresIn": 60, "transform": {"width": 10}}))
-        .anon(&service);
-    let thumbnail = thumbnail.send().await.json();
-    let url = thumbnail["signedURL"].as_str().unwrap().to_owned();
-    assert!(url.starts_with("/render/image/sign/b/other?token="), "{url}");
+}
+
+#[tokio::test]
+async fn a_url_for_a_thumbnail_does_not_open_the_original() {
+    let plain = Service::open().await;
+    let mut config = config();
+    config.images.enabled = true;
+    let service = Service::start_with(config).await;
+    service.bucket("b", json!({})).await;
+    service.put("b/a", "a").await;
+    plain.put("b/a", "a").await;
+    let sign = async |service: &Service, transform: Value| {
+        let body = json!({"expiresIn": 60, "transform": transform});
+        let answer = service.post("/object/sign/b/a", body).admin(service).send().await.json();
+        answer["signedURL"].as_str().unwrap().to_owned()
+    };
+    let url = sign(&service, json!({"width": 10})).await;
+    assert!(url.starts_with("/render/image/sign/b/a?token="), "{url}");
     assert_eq!(claims(token(&url))["transformations"], "width:10,resize:undefined");
-    let opened = service.get(&format!("/object/sign/b/other?token={}", token(&url))).send().await;
-    assert_eq!(opened.refusal(), invalid);
+    let opened = service.get(&format!("/object/sign/b/a?token={}", token(&url))).send().await;
+    assert_eq!(opened.refusal(), refused(400, "400", "InvalidSignature", "Invalid signature"));
+    // Without any effect, and where nothing is transformed, it is the object's own.
+    for (service, transform) in [(&service, json!({"format": "origin"})), (&plain, json!({"width": 10}))] {
+        let url = sign(service, transform).await;
+        assert!(url.starts_with("/object/sign/b/a?token="), "{url}");
+        assert_eq!(service.get(&url).send().await.text(), "a");
+    }
 }
 
 #[tokio::test]
