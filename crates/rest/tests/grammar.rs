@@ -44,6 +44,18 @@ fn parse(query: &str) -> Query {
     9,
     r#"unexpected '[' expecting letter, digit, ".", "::", ")", "," or end of input"#
 )]
+#[case("id=is.nul", 7, "unexpected end of input expecting isVal: (null, not_null, true, false, unknown)")]
+#[case(
+    "order=cl(x).up",
+    3,
+    r#"unexpected '(' expecting letter, digit, "-", "->>", "->", delimiter (.), "," or end of input"#
+)]
+#[case("order=a-b:", 4, r#"unexpected ':' expecting "-", "->>", "->", delimiter (.), "," or end of input"#)]
+#[case("id=like(an).x", 6, r#"unexpected "n" expecting operator (eq, gt, ...)"#)]
+#[case("id=in.(1,2", 8, r#"unexpected end of input expecting "," or ")""#)]
+#[case("columns=a--b", 3, r#"unexpected "-" expecting ">", letter or digit"#)]
+#[case("select=a:}", 3, r#"unexpected "}" expecting ":" or field name (* or [a..z0..9_$])"#)]
+#[case(r#"columns="a"#, 3, r#"unexpected end of input expecting "\\" or "\"""#)]
 #[case("select=data->>--34", 9, r#"unexpected "-" expecting digit"#)]
 #[case("select=data->>-78xy", 11, r#"unexpected 'x' expecting digit, "->", "::", ".", "," or end of input"#)]
 fn refusals_are_worded_as_postgrest_words_them(

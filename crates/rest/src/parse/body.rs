@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::media::MediaType;
-use super::query;
+use super::{csv, query};
 use crate::error::Error;
 
 /// A body that was found acceptable.
@@ -76,12 +76,8 @@ pub(crate) fn is_object(body: &[u8]) -> bool {
 }
 
 fn form(text: &str) -> Result<Vec<(String, String)>, Error> {
-    text.split(['&', ';'])
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((query::decode(key)?, query::decode(value)?))
-        })
+    query::raw_pairs(text.strip_prefix('?').unwrap_or(text))
+        .map(|(key, value)| Ok((query::decode(key)?, query::decode(value.unwrap_or_default())?)))
         .collect()
 }
 
@@ -238,79 +234,25 @@ impl<'de> Visitor<'de> for Member<'_> {
 #[derive(serde::Deserialize)]
 struct CowStr<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Turns csv with a header into a JSON array of objects with strings; `NULL` is null.
+/// Turns csv with a header into a JSON array of objects with strings; `NULL` is null. A row may have fewer fields than the
+/// header, if all have as few; what it has more is dropped.
 fn csv(text: &str) -> Result<Payload, Error> {
-    let records = csv_records(text)?;
-    let mut records = records.into_iter();
-    let Some(header) = records.next() else {
-        return Err(Error::InvalidBody("parse error (not enough input)".to_owned()));
-    };
-    let mut rows = Vec::new();
-    for record in records {
-        if record.len() < header.len() {
-            return Err(Error::InvalidBody("All lines must have same number of fields".to_owned()));
-        }
-        let row: serde_json::Map<String, serde_json::Value> = header
-            .iter()
-            .cloned()
-            .zip(
-                record
-                    .into_iter()
-                    .map(|cell| if cell == "NULL" { serde_json::Value::Null } else { cell.into() }),
-            )
-            .collect();
-        rows.push(serde_json::Value::Object(row));
+    let (header, records) = csv::read(text).map_err(Error::InvalidBody)?;
+    let names =
+        |record: &[String]| -> BTreeSet<String> { header.iter().take(record.len()).cloned().collect() };
+    let keys = records.first().map(|first| names(first)).unwrap_or_default();
+    let shortest = records.iter().map(Vec::len).min().unwrap_or(0).min(header.len());
+    let longest = records.iter().map(Vec::len).max().unwrap_or(0).min(header.len());
+    if shortest != longest && records.iter().any(|record| names(record) != keys) {
+        return Err(Error::InvalidBody("All lines must have same number of fields".to_owned()));
     }
-    let keys = if rows.is_empty() { BTreeSet::new() } else { header.into_iter().collect() };
+    let cell = |cell: String| if cell == "NULL" { serde_json::Value::Null } else { cell.into() };
+    let rows: Vec<serde_json::Value> = records
+        .into_iter()
+        .map(|record| header.iter().cloned().zip(record.into_iter().map(cell)).collect())
+        .map(serde_json::Value::Object)
+        .collect();
     Ok(Payload::Json { raw: serde_json::Value::Array(rows).to_string().into(), keys })
-}
-
-/// The records of a csv text (RFC 4180): fields separated by commas, quoted with `"`, blank lines ignored.
-fn csv_records(text: &str) -> Result<Vec<Vec<String>>, Error> {
-    let mut records = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        if let Some(next) = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix(['\n', '\r'])) {
-            rest = next;
-            continue;
-        }
-        let mut record = Vec::new();
-        loop {
-            let field;
-            (field, rest) = csv_field(rest)?;
-            record.push(field);
-            if let Some(next) = rest.strip_prefix(',') {
-                rest = next;
-            } else {
-                break;
-            }
-        }
-        rest = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix(['\n', '\r'])).unwrap_or(rest);
-        records.push(record);
-    }
-    Ok(records)
-}
-
-fn csv_field(text: &str) -> Result<(String, &str), Error> {
-    let Some(mut rest) = text.strip_prefix('"') else {
-        let end = text.find([',', '\n', '\r']).unwrap_or(text.len());
-        return Ok((text[..end].to_owned(), &text[end..]));
-    };
-    let mut field = String::new();
-    loop {
-        let Some((before, after)) = rest.split_once('"') else {
-            return Err(Error::InvalidBody("parse error (a quoted field does not end)".to_owned()));
-        };
-        field.push_str(before);
-        if let Some(next) = after.strip_prefix('"') {
-            field.push('"');
-            rest = next;
-        } else if after.is_empty() || after.starts_with([',', '\n', '\r']) {
-            return Ok((field, after));
-        } else {
-            return Err(Error::InvalidBody("parse error (text after a quoted field)".to_owned()));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -351,7 +293,26 @@ mod tests {
             panic!("no rows")
         };
         assert_eq!(raw, r#"[{"a":"1","b":"x, \"y\""},{"a":null,"b":""}]"#);
-        assert!(csv("a,b\n1\n").is_err());
-        assert!(csv("").is_err());
+        // As many as the first row has.
+        let Ok(Payload::Json { raw, keys }) = csv("a,b,c\n1,2\n\n3,4\n") else { panic!("no rows") };
+        assert_eq!(raw, r#"[{"a":"1","b":"2"},{"a":"3","b":"4"}]"#);
+        assert_eq!(keys.into_iter().collect::<String>(), "ab");
+        let Ok(Payload::Json { raw, .. }) = csv("a\n1,2\n3\n") else { panic!("no rows") };
+        assert_eq!(raw, r#"[{"a":"1"},{"a":"3"}]"#);
+        for text in ["a,b\n1\n2,3\n", "a,b\n1,2\n3\n"] {
+            let Err(Error::InvalidBody(message)) = csv(text) else { panic!("{text:?} was accepted") };
+            assert_eq!(message, "All lines must have same number of fields");
+        }
+    }
+
+    #[test]
+    fn forms_are_pairs() {
+        let pairs = |text| form(text).unwrap();
+        let of = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(pairs("?a=1+2&b&"), of(&[("a", "1 2"), ("b", "")]));
+        assert_eq!(pairs("a=%26;;"), of(&[("a", "&"), ("", "")]));
+        assert_eq!(pairs(""), []);
     }
 }

@@ -1,8 +1,8 @@
 //! Filters, logic trees and order terms.
 
 use super::ast::{
-    Condition, Direction, Filter, FullText, IsValue, Logic, LogicOperator, Nulls, Operation, OrderTerm, Path,
-    QuantOperator, Quantifier, SimpleOperator,
+    Condition, Direction, Field, Filter, FullText, IsValue, Logic, LogicOperator, Nulls, Operation,
+    OrderTerm, Path, QuantOperator, Quantifier, SimpleOperator,
 };
 use super::grammar::{delimiter, field, identifier, lexeme, name, quoted};
 use super::scan::{Failed, Scan, Scanned};
@@ -123,8 +123,12 @@ fn quantified(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
     let quantifier = scan
         .attempt(|s| {
             s.character('(', "\"(\"")?;
-            let quantifier =
-                choose(s, &[("any", "\"any\"", Quantifier::Any), ("all", "\"all\"", Quantifier::All)])?;
+            let quantifier = if s.attempt(|s| s.word("any", "\"any\"")).is_ok() {
+                Quantifier::Any
+            } else {
+                s.word("all", "\"all\"")?;
+                Quantifier::All
+            };
             s.character(')', "\")\"")?;
             Ok(quantifier)
         })
@@ -136,15 +140,14 @@ fn quantified(scan: &mut Scan<'_>, value: Value) -> Scanned<Operation> {
 fn is_value(scan: &mut Scan<'_>) -> Scanned<IsValue> {
     scan.labelled("isVal: (null, not_null, true, false, unknown)", |s| {
         let rest = s.rest().as_bytes();
-        let found = [
+        let words = [
             ("null", IsValue::Null),
             ("not_null", IsValue::NotNull),
             ("true", IsValue::True),
             ("false", IsValue::False),
             ("unknown", IsValue::Unknown),
-        ]
-        .into_iter()
-        .find(|(word, _)| {
+        ];
+        let found = words.into_iter().find(|(word, _)| {
             rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
         });
         match found {
@@ -154,7 +157,13 @@ fn is_value(scan: &mut Scan<'_>) -> Scanned<IsValue> {
                 }
                 Ok(value)
             }
-            None => s.unexpected(),
+            None => {
+                // As far as any of the words goes.
+                let alike = |word: &str| {
+                    rest.iter().zip(word.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+                };
+                s.unexpected(words.iter().map(|(word, _)| alike(word)).max().unwrap_or(0))
+            }
         }
     })
 }
@@ -169,6 +178,7 @@ fn list(scan: &mut Scan<'_>) -> Scanned<Vec<String>> {
     let mut elements = vec![element(scan)?];
     while scan.optional(|s| s.character(',', "\",\""))?.is_some() {
         elements.push(element(scan)?);
+        scan.clear();
     }
     lexeme(scan, |s| s.character(')', "\")\""))?;
     Ok(elements)
@@ -183,7 +193,7 @@ fn element(scan: &mut Scan<'_>) -> Scanned<String> {
 
 fn quoted_element(scan: &mut Scan<'_>) -> Scanned<String> {
     let value = quoted(scan)?;
-    scan.not_followed_by(|c| c != ',' && c != ')')?;
+    scan.not_followed_by(None, |c| c != ',' && c != ')')?;
     Ok(value)
 }
 
@@ -245,24 +255,25 @@ pub(super) fn order(scan: &mut Scan<'_>) -> Scanned<Vec<OrderTerm>> {
 }
 
 fn order_term(scan: &mut Scan<'_>) -> Scanned<OrderTerm> {
+    // What follows a related term decides whether it was one.
     let related = scan.attempt(|s| {
         let relation = name(s)?;
         s.character('(', "\"(\"")?;
         let field = field(s)?;
         s.character(')', "\")\"")?;
-        Ok((relation, field))
+        ordered(s, Some(relation), field)
     });
-    let related = match related {
-        Ok((relation, field)) => {
-            // The whole related term is one attempt in the original; what follows it decides whether it was one.
-            Some((Some(relation), field))
+    match related {
+        Ok(term) => Ok(term),
+        Err(Failed) => {
+            let field = field(scan)?;
+            ordered(scan, None, field)
         }
-        Err(Failed) => None,
-    };
-    let (relation, field) = match related {
-        Some(term) => term,
-        None => (None, field(scan)?),
-    };
+    }
+}
+
+/// What follows the column in a term of an order.
+fn ordered(scan: &mut Scan<'_>, relation: Option<String>, field: Field) -> Scanned<OrderTerm> {
     let direction = if scan.attempt(|s| delimiter(s).and_then(|()| s.word("asc", "\"asc\""))).is_ok() {
         Some(Direction::Asc)
     } else if scan.attempt(|s| delimiter(s).and_then(|()| s.word("desc", "\"desc\""))).is_ok() {

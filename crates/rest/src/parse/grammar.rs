@@ -36,7 +36,7 @@ pub(super) fn quoted(scan: &mut Scan<'_>) -> Scanned<String> {
     scan.character('"', "\"\\\"\"")?;
     let mut value = String::new();
     loop {
-        value.push_str(scan.take_while(&[], |c| c != '"' && c != '\\'));
+        value.push_str(scan.take_while(&["\"\\\\\""], |c| c != '"' && c != '\\'));
         match scan.peek() {
             Some('\\') => {
                 scan.any()?;
@@ -56,13 +56,14 @@ fn dashed(scan: &mut Scan<'_>, mut word: impl FnMut(&mut Scan<'_>) -> Scanned<St
     loop {
         let dash = scan.attempt(|s| {
             s.character('-', "\"-\"")?;
-            s.not_followed_by(|c| c == '>')
+            s.not_followed_by(Some("\">\""), |c| c == '>')
         });
         if dash.is_err() {
             return Ok(name);
         }
         name.push('-');
         name.push_str(&word(scan)?);
+        scan.clear();
     }
 }
 
@@ -87,6 +88,7 @@ pub(super) fn json_path(scan: &mut Scan<'_>) -> Scanned<Vec<JsonStep>> {
             Err(Failed) => JsonKey::Name(scan.attempt(json_name)?),
         };
         path.push(if text { JsonStep::Text(key) } else { JsonStep::Json(key) });
+        scan.clear();
     }
 }
 

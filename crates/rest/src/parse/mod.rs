@@ -2,8 +2,10 @@
 
 pub mod ast;
 pub mod body;
+mod csv;
 mod filter;
 mod grammar;
+mod haskell;
 pub mod media;
 pub mod prefer;
 pub mod query;

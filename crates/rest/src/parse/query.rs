@@ -201,14 +201,11 @@ fn run<T>(
     })
 }
 
-/// The pairs of a raw query string: separated by `&` or `;`.
-fn raw_pairs(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    let raw = raw.strip_prefix('?').unwrap_or(raw);
-    raw.split(['&', ';']).enumerate().filter(move |_| !raw.is_empty()).map(|(_, pair)| {
-        match pair.split_once('=') {
-            Some((key, value)) => (key, Some(value)),
-            None => (pair, None),
-        }
+/// The pairs of a raw query string: each ends at `&`, at `;` or with the string. Nothing follows the last end.
+pub(super) fn raw_pairs(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    raw.split_terminator(['&', ';']).map(|pair| match pair.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (pair, None),
     })
 }
 
@@ -324,6 +321,13 @@ mod tests {
         let query = Query::parse(&raw.join("&"), false);
         assert_eq!(query.map(|query| query.ranges.len()).unwrap_or_default(), 20_000);
         assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_query_that_ends_in_a_separator_has_no_further_parameter() {
+        assert_eq!(canonical("b=1&a=2&"), "a=2&b=1");
+        assert_eq!(canonical("a=1&&b"), "=&a=1&b=");
+        assert_eq!(canonical(""), "");
     }
 
     #[test]

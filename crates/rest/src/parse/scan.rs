@@ -7,6 +7,8 @@
 
 use smallvec::SmallVec;
 
+use super::haskell;
+
 /// An attempt failed; what was expected is in [`Scan`].
 #[derive(Debug)]
 pub(crate) struct Failed;
@@ -90,7 +92,8 @@ impl<'a> Scan<'a> {
             && self.labels.len() == self.floor
     }
 
-    fn clear(&mut self) {
+    /// Forgets what could have followed. The library does so after each repetition of a parser but the first of a list.
+    pub(crate) fn clear(&mut self) {
         if self.silent {
             return;
         }
@@ -289,7 +292,10 @@ impl<'a> Scan<'a> {
     /// The end of the text.
     pub(crate) fn end(&mut self) -> Scanned<()> {
         match self.peek() {
-            None => Ok(()),
+            None => {
+                self.fail_at(self.position, None, Some("end of input"));
+                Ok(())
+            }
             Some(c) => {
                 self.refuse_at(self.position, c, Some("end of input"));
                 Err(Failed)
@@ -297,15 +303,23 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Refuses a character here, without consuming it.
-    pub(crate) fn not_followed_by(&mut self, refuse: impl Fn(char) -> bool) -> Scanned<()> {
+    /// Refuses a character here, without consuming it. `shown` is how that one reads in an error: what is not there stays
+    /// among what could have been.
+    pub(crate) fn not_followed_by(
+        &mut self,
+        shown: Option<&'static str>,
+        refuse: impl Fn(char) -> bool,
+    ) -> Scanned<()> {
         match self.peek() {
             Some(c) if refuse(c) => {
                 // The library reports the position behind the character it refused.
                 self.refuse_at(self.position + c.len_utf8(), c, None);
                 Err(Failed)
             }
-            _ => Ok(()),
+            found => {
+                self.fail_at(self.position, found, shown);
+                Ok(())
+            }
         }
     }
 
@@ -400,7 +414,10 @@ impl<'a> Scan<'a> {
         loop {
             let start = self.position;
             match separator(self).and_then(|()| item(self)) {
-                Ok(value) if self.position != start => items.push(value),
+                Ok(value) if self.position != start => {
+                    items.push(value);
+                    self.clear();
+                }
                 Ok(_) => return Ok(items),
                 Err(Failed) if self.position == start => return Ok(items),
                 Err(Failed) => return Err(Failed),
@@ -425,9 +442,10 @@ impl<'a> Scan<'a> {
         Err(Failed)
     }
 
-    /// Fails on what stands here; a label says what was wanted.
-    pub(crate) fn unexpected<T>(&mut self) -> Scanned<T> {
-        self.fail_at(self.position, self.peek(), None);
+    /// Fails on what stands so many bytes further on; a label says what was wanted.
+    pub(crate) fn unexpected<T>(&mut self, ahead: usize) -> Scanned<T> {
+        let found = self.rest().get(ahead..).and_then(|rest| rest.chars().next());
+        self.fail_at(self.position + ahead, found, None);
         Err(Failed)
     }
 
@@ -495,16 +513,7 @@ fn alternatives<S: AsRef<str>>(items: &[S]) -> String {
     }
 }
 
-/// A character as Haskell shows it between `quote`s.
+/// A character between `quote`s.
 fn shown(c: char, quote: char) -> String {
-    let inner = match c {
-        '\\' => "\\\\".to_owned(),
-        '\n' => "\\n".to_owned(),
-        '\t' => "\\t".to_owned(),
-        '\r' => "\\r".to_owned(),
-        c if c == quote => format!("\\{c}"),
-        c if c.is_ascii_graphic() || c == ' ' => c.to_string(),
-        c => format!("\\{}", u32::from(c)),
-    };
-    format!("{quote}{inner}{quote}")
+    format!("{quote}{}{quote}", haskell::shown(c, quote))
 }

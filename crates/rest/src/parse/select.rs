@@ -89,7 +89,7 @@ fn alias(scan: &mut Scan<'_>) -> Scanned<Option<String>> {
     let found = scan.attempt(|s| {
         let alias = name(s)?;
         s.character(':', "\":\"")?;
-        s.not_followed_by(|c| c == ':')?;
+        s.not_followed_by(Some("\":\""), |c| c == ':')?;
         Ok(alias)
     });
     Ok(found.ok())
