@@ -1,6 +1,7 @@
 //! Under which role and with which settings a request runs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use database::{Access, End, Isolation, RequestContext};
@@ -154,9 +155,14 @@ fn headers(headers: &HeaderMap) -> String {
 fn cookies(headers: &HeaderMap) -> Cow<'static, str> {
     let Some(line) = headers.get(http::header::COOKIE) else { return Cow::Borrowed("{}") };
     let line = String::from_utf8_lossy(line.as_bytes());
+    // Of repeated ones the last counts.
+    let cookies: BTreeMap<&str, &str> = line
+        .split_terminator(';')
+        .map(|cookie| cookie.split_once('=').unwrap_or((cookie, "")))
+        .map(|(name, value)| (name.trim_start_matches(' '), value))
+        .collect();
     let mut json = String::from("{");
-    for cookie in line.split(';').map(str::trim).filter(|cookie| !cookie.is_empty()) {
-        let (name, value) = cookie.split_once('=').unwrap_or((cookie, ""));
+    for (name, value) in cookies {
         push_member(&mut json, name, value);
     }
     json.push('}');
@@ -174,10 +180,10 @@ mod tests {
         map.insert("x-quote", HeaderValue::from_static("a\"b\\c"));
         map.append("x-twice", HeaderValue::from_static("1"));
         map.append("x-twice", HeaderValue::from_static("2"));
-        map.insert("cookie", HeaderValue::from_static("a=1; b=x=y"));
+        map.insert("cookie", HeaderValue::from_static("c; a=1; b=x=y;a=2 ;"));
         let json: serde_json::Value = serde_json::from_str(&headers(&map)).unwrap_or_default();
         assert_eq!(json, serde_json::json!({"x-quote": "a\"b\\c", "x-twice": "2"}));
-        assert_eq!(cookies(&map), r#"{"a":"1","b":"x=y"}"#);
+        assert_eq!(cookies(&map), r#"{"a":"2 ","b":"x=y","c":""}"#);
         assert_eq!(cookies(&HeaderMap::new()), "{}");
     }
 }

@@ -207,6 +207,15 @@ fn parameter(text: &str) -> Option<(&str, &str, &str)> {
     (end > 0).then(|| (&text[..key_end], &value[..end], &value[end..]))
 }
 
+/// The number that a text begins with: digits, and a point only between digits. One if there is none.
+fn quality(text: &str) -> f64 {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits(text);
+    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
+    let end = if whole == 0 || fraction == 0 { whole } else { whole + 1 + fraction };
+    text[..end].parse().unwrap_or(1.0)
+}
+
 /// The media types of an `Accept` header, best first: by quality, then by how specific they are, then as listed.
 pub fn accept(header: &str) -> Vec<MediaType> {
     if header == "*/*" {
@@ -220,9 +229,7 @@ pub fn accept(header: &str) -> Vec<MediaType> {
         .map(|entry| {
             let entry: String = entry.chars().filter(|c| *c != ' ').collect();
             let (name, quality) = match entry.split_once(";q=") {
-                Some((name, rest)) => {
-                    (name.to_owned(), rest.split(';').next().and_then(|q| q.parse().ok()).unwrap_or(1.0))
-                }
+                Some((name, rest)) => (name.to_owned(), quality(rest)),
                 None => (entry, 1.0),
             };
             let count = |c: char| isize::try_from(name.matches(c).count()).unwrap_or(isize::MAX);
@@ -241,6 +248,14 @@ mod tests {
     fn specific_types_outrank_general_ones() {
         let order = accept("text/csv, */*;q=0.8, application/vnd.pgrst.object+json;nulls=stripped");
         assert_eq!(order, [MediaType::Object { nulls_stripped: true }, MediaType::Csv, MediaType::Any]);
+    }
+
+    #[test]
+    fn qualities_are_numbers_at_the_beginning() {
+        assert_eq!(
+            ["0.5", "0.5x", "1", "0.", ".5", "x", ""].map(quality),
+            [0.5, 0.5, 1.0, 0.0, 1.0, 1.0, 1.0]
+        );
     }
 
     #[test]

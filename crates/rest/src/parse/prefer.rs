@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::range;
+
 /// `resolution=`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
@@ -91,8 +93,9 @@ impl Preferences {
         timezones: &HashSet<Box<str>>,
     ) -> Self {
         let mut prefer = Self::default();
-        let mut timezone_seen = false;
+        let mut timezone = None;
         let mut max_affected_seen = false;
+        let lines = lines.filter(|line| !line.is_empty());
         for preference in lines.flat_map(|line| line.split(',')).map(str::trim) {
             match preference {
                 "resolution=merge-duplicates" => set(&mut prefer.resolution, Resolution::MergeDuplicates),
@@ -114,16 +117,16 @@ impl Preferences {
                 "handling=lenient" => set(&mut prefer.handling, Handling::Lenient),
                 other => {
                     if let Some(name) = other.strip_prefix("timezone=") {
-                        let known = timezones.contains(name);
-                        if !timezone_seen && known {
-                            prefer.timezone = Some(name.to_owned());
-                        } else if !known {
+                        // The first decides for all of them.
+                        if *timezone.get_or_insert_with(|| timezones.contains(name)) {
+                            prefer.timezone.get_or_insert_with(|| name.to_owned());
+                        } else {
                             prefer.invalid.push(other.to_owned());
                         }
-                        timezone_seen = true;
                     } else if let Some(number) = other.strip_prefix("max-affected=") {
                         if !max_affected_seen {
-                            prefer.max_affected = number.parse().ok();
+                            prefer.max_affected =
+                                range::integer(number).and_then(|number| number.try_into().ok());
                         }
                         max_affected_seen = true;
                     } else {
@@ -213,4 +216,29 @@ pub struct Eligible {
 
 fn set<T>(slot: &mut Option<T>, value: T) {
     slot.get_or_insert(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(lines: &[&str]) -> Preferences {
+        let timezones = ["UTC", "Asia/Tokyo"].map(Box::from).into();
+        Preferences::parse(lines.iter().copied(), false, &timezones)
+    }
+
+    #[test]
+    fn the_first_of_each_kind_counts() {
+        let prefer =
+            parse(&["count=exact, timezone=UTC,count=planned", "", "timezone=nowhere, max-affected= -3"]);
+        assert_eq!((prefer.count, prefer.timezone.as_deref()), (Some(Count::Exact), Some("UTC")));
+        assert_eq!((prefer.max_affected, prefer.invalid.len()), (Some(-3), 0));
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let prefer = parse(&["timezone=nowhere, tx=commit, a ,,timezone=UTC", "max-affected=+3"]);
+        assert_eq!((prefer.timezone, prefer.max_affected), (None, None));
+        assert_eq!(prefer.invalid, ["timezone=nowhere", "a", "", "timezone=UTC"]);
+    }
 }

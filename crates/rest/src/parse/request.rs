@@ -1,5 +1,6 @@
 //! A request as a whole: what it is about, what it does, and everything it says about how.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
@@ -101,7 +102,7 @@ enum Resource {
 }
 
 /// The first line of a header, as text.
-pub(crate) fn line<'h>(headers: &'h HeaderMap, name: &str) -> Option<std::borrow::Cow<'h, str>> {
+pub(crate) fn line<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
@@ -167,21 +168,17 @@ impl Request {
 
 fn resource(path: &str, config: &Config) -> Result<Resource, Error> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    let decode = |segment: &str| {
-        percent_encoding::percent_decode_str(segment)
-            .decode_utf8()
-            .map(std::borrow::Cow::into_owned)
-            .map_err(|_| Error::InvalidPath)
-    };
-    let segments: Vec<&str> = if path.is_empty() { Vec::new() } else { path.split('/').collect() };
+    let decode = |segment| percent_encoding::percent_decode_str(segment).decode_utf8_lossy();
+    let segments: Vec<Cow<'_, str>> =
+        if path.is_empty() { Vec::new() } else { path.split('/').map(decode).collect() };
     match segments.as_slice() {
         [] => match (config.openapi_mode, &config.root_spec) {
             (OpenApiMode::Disabled, _) => Err(Error::RootDisabled),
             (_, Some(function)) => Ok(Resource::Routine(function.name.to_string())),
             (_, None) => Ok(Resource::Root),
         },
-        [relation] => decode(relation).map(Resource::Relation),
-        ["rpc", function] => decode(function).map(Resource::Routine),
+        [relation] => Ok(Resource::Relation(relation.to_string())),
+        [rpc, function] if rpc == "rpc" => Ok(Resource::Routine(function.to_string())),
         _ => Err(Error::InvalidPath),
     }
 }
@@ -241,15 +238,19 @@ fn action(method: &Method, resource: Resource) -> Result<(Action, String), Error
 }
 
 fn root_range(method: &Method, query: &Query, headers: &HeaderMap) -> Result<RowRange, Error> {
-    let from_header = if *method == Method::GET {
-        range::from_header(line(headers, header::RANGE.as_str()).as_deref())?
-    } else {
-        RowRange::ALL
+    let from_header = match line(headers, header::RANGE.as_str()) {
+        Some(value) if *method == Method::GET => range::from_header(&value),
+        _ => RowRange::ALL,
     };
-    let Some(wanted) = query.root_range else { return Ok(from_header) };
+    let wanted = query.root_range.unwrap_or(RowRange::ALL);
+    // The one empty window that may be asked for, and whoever asks for it gets it.
     let range = if wanted.has_limit_zero() { RowRange::LIMIT_ZERO } else { from_header.intersect(wanted) };
     if range.is_empty() && !wanted.has_limit_zero() {
-        return Err(Error::InvalidRange(RangeProblem::NegativeLimit));
+        return Err(Error::InvalidRange(if from_header.is_empty() {
+            RangeProblem::LowerAboveUpper
+        } else {
+            RangeProblem::NegativeLimit
+        }));
     }
     if *method == Method::PUT && range != RowRange::ALL {
         return Err(Error::PutRange);
