@@ -1,6 +1,7 @@
 //! What a verified token says, and every way in which verification can fail.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -192,6 +193,7 @@ pub struct Verified {
     pub issued_at: TimeClaim,
     /// Signed by a trusted issuer and not by us: good for a role of the database, never for administration.
     pub is_foreign: bool,
+    sorted: OnceLock<Arc<str>>,
 }
 
 impl fmt::Debug for Verified {
@@ -224,7 +226,22 @@ impl Verified {
             kid,
             algorithm,
             is_foreign: false,
+            sorted: OnceLock::new(),
         })
+    }
+
+    /// The payload with its members sorted by name and nothing between them, as PostgREST hands it to the database. A payload
+    /// with a number that this would round is left as it is.
+    pub fn sorted_json(&self) -> Arc<str> {
+        let sorted = || {
+            if self.claims.values().all(is_exact) {
+                // Writing a map of values cannot fail.
+                serde_json::to_string(&self.claims).unwrap_or_else(|_| self.claims_json.to_string()).into()
+            } else {
+                (&*self.claims_json).into()
+            }
+        };
+        self.sorted.get_or_init(sorted).clone()
     }
 
     /// The top-level claim `role`, when it is a string.
@@ -296,6 +313,20 @@ impl Verified {
             Some(_) => return Err(ClaimError::AudienceShape),
         };
         if accepted { Ok(()) } else { Err(ClaimError::WrongAudience) }
+    }
+}
+
+/// Whether every number in a value was read as it is.
+fn is_exact(value: &Value) -> bool {
+    // Integers beyond 64 bits become floating point numbers, which hold each integer up to here.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() < EXACT)
+        }
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(members) => members.values().all(is_exact),
+        _ => true,
     }
 }
 
