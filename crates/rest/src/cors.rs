@@ -25,20 +25,26 @@ pub(crate) fn preflight(parts: &http::request::Parts, config: &Config) -> Option
     if !allow_origin(&parts.headers, headers, config) {
         return None;
     }
-    let asked = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
-    let mut allowed = vec!["Authorization"];
-    allowed
-        .extend(asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|h| !h.is_empty()));
-    allowed.extend(["Accept", "Accept-Language", "Content-Language"]);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_str(&allowed.join(", ")).ok()?);
+    // Who does not ask is not told.
+    if let Some(asked) = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        let mut allowed = vec!["Authorization"];
+        allowed.extend(asked.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()));
+        for simple in ["Accept", "Accept-Language", "Content-Language"] {
+            if !allowed.iter().any(|name| name.eq_ignore_ascii_case(simple)) {
+                allowed.push(simple);
+            }
+        }
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_str(&allowed.join(", ")).ok()?);
+    }
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     Some(response)
 }
 
-/// Lets the page that asked see the answer.
-pub(crate) fn decorate(request: &HeaderMap, response: &mut HeaderMap, config: &Config) {
-    if request.contains_key(ORIGIN)
+/// Lets the page that asked see the answer. OPTIONS that is no preflight is answered as if no page had asked.
+pub(crate) fn decorate(method: &Method, request: &HeaderMap, response: &mut HeaderMap, config: &Config) {
+    if method != Method::OPTIONS
+        && request.contains_key(ORIGIN)
         && !request.contains_key(UPGRADE)
         && allow_origin(request, response, config)
     {
