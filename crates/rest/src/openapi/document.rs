@@ -45,8 +45,16 @@ pub(crate) fn document(catalog: &Catalog, config: &Config, schema: &str, visible
         table_parameters(table, &mut parameters);
         definitions.insert(name, definition(table, relationships));
     }
+    // What follows privileges is asked under the request's search path; what does not is known from the catalogue, which
+    // names every type with its schema.
+    let path_of_types: Vec<&str> = match visible.functions {
+        Some(_) => {
+            std::iter::once(schema).chain(config.extra_search_path.iter().map(String::as_str)).collect()
+        }
+        None => Vec::new(),
+    };
     for routine in routines {
-        paths.insert(format!("/rpc/{}", routine.name.name), routine_path(routine));
+        paths.insert(format!("/rpc/{}", routine.name.name), routine_path(routine, &path_of_types));
     }
 
     let (title, description) = headline(visible.description.as_deref());
@@ -69,9 +77,11 @@ pub(crate) fn document(catalog: &Catalog, config: &Config, schema: &str, visible
         "consumes": MEDIA_TYPES,
         "produces": MEDIA_TYPES,
         "paths": paths,
-        "definitions": definitions,
         "parameters": parameters,
     });
+    if !definitions.is_empty() {
+        document["definitions"] = Value::Object(definitions);
+    }
     if config.openapi_security {
         document["securityDefinitions"] = json!({"JWT": {
             "type": "apiKey",
@@ -152,6 +162,19 @@ fn put(object: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value
     }
 }
 
+/// The same for a list or an object, which is left out when it is empty.
+fn put_filled(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+    let value = value.into();
+    let empty = match &value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    };
+    if !empty {
+        object.insert(key.to_owned(), value);
+    }
+}
+
 fn definition(table: &Table, relationships: &[Relationship]) -> Value {
     let required: Vec<&str> =
         table.columns().iter().filter(|column| !column.nullable).map(|column| &*column.name).collect();
@@ -163,10 +186,8 @@ fn definition(table: &Table, relationships: &[Relationship]) -> Value {
     let mut object = Map::new();
     put(&mut object, "type", Some("object"));
     put(&mut object, "description", table.description.as_deref());
-    put(&mut object, "properties", Some(properties));
-    if !required.is_empty() {
-        put(&mut object, "required", Some(required));
-    }
+    put_filled(&mut object, "properties", properties);
+    put_filled(&mut object, "required", required);
     Value::Object(object)
 }
 
@@ -190,9 +211,7 @@ fn property(table: &Table, relationships: &[Relationship], column: &catalog::Col
     let mut object = Map::new();
     put(&mut object, "default", column.default.as_deref().and_then(|text| default(&column.data_type, text)));
     put(&mut object, "description", description);
-    if !column.labels.is_empty() {
-        put(&mut object, "enum", Some(column.labels.iter().map(|label| &**label).collect::<Vec<_>>()));
-    }
+    put_filled(&mut object, "enum", column.labels.iter().map(|label| &**label).collect::<Vec<_>>());
     put(&mut object, "format", Some(&*column.data_type));
     put(&mut object, "maxLength", column.max_length);
     put(&mut object, "type", json_type(&column.data_type));
@@ -291,7 +310,7 @@ fn root_path() -> Value {
     }})
 }
 
-fn routine_path(routine: &Routine) -> Value {
+fn routine_path(routine: &Routine, path_of_types: &[&str]) -> Value {
     let (summary, description) = headline(routine.description.as_deref());
     let operation = |parameters: Vec<Value>| {
         let mut operation = Map::new();
@@ -299,7 +318,7 @@ fn routine_path(routine: &Routine) -> Value {
         put(&mut operation, "summary", summary.clone());
         put(&mut operation, "description", description.clone().filter(|text| !text.is_empty()));
         put(&mut operation, "produces", Some(&MEDIA_TYPES[..3]).map(|types| json!(types)));
-        put(&mut operation, "parameters", Some(parameters));
+        put_filled(&mut operation, "parameters", parameters);
         put(&mut operation, "responses", Some(json!({"200": {"description": "OK"}})));
         Value::Object(operation)
     };
@@ -307,28 +326,33 @@ fn routine_path(routine: &Routine) -> Value {
     if routine.volatility != Volatility::Volatile {
         path.insert(
             "get".to_owned(),
-            operation(routine.parameters.iter().map(|p| query_argument(&routine.name.schema, p)).collect()),
+            operation(routine.parameters.iter().map(|p| query_argument(path_of_types, p)).collect()),
         );
     }
-    let arguments = json!({"in": "body", "name": "args", "required": true, "schema": arguments(routine)});
+    let schema = arguments(routine, path_of_types);
+    let arguments = json!({"in": "body", "name": "args", "required": true, "schema": schema});
     path.insert("post".to_owned(), operation(vec![arguments, reference("preferParams")]));
     Value::Object(path)
 }
 
-/// A type as it is written with the schema on the search path.
-fn shown_type<'t>(schema: &str, data_type: &'t str) -> &'t str {
-    data_type
-        .strip_prefix(database::ident::quote_ident(schema).trim_matches('"'))
-        .and_then(|rest| rest.strip_prefix('.'))
-        .unwrap_or(data_type)
+/// A type as it is written with these schemas on the search path.
+fn shown_type<'t>(path: &[&str], data_type: &'t str) -> &'t str {
+    let without = |schema: &&str| {
+        let quoted = database::ident::quote_ident(schema);
+        data_type
+            .strip_prefix(&*quoted)
+            .or_else(|| data_type.strip_prefix(*schema))
+            .and_then(|rest| rest.strip_prefix('.'))
+    };
+    path.iter().find_map(without).unwrap_or(data_type)
 }
 
-fn query_argument(schema: &str, parameter: &Parameter) -> Value {
+fn query_argument(path_of_types: &[&str], parameter: &Parameter) -> Value {
     let mut object = Map::new();
     put(&mut object, "in", Some("query"));
     put(&mut object, "name", Some(parameter.name.as_str()));
     put(&mut object, "required", Some(parameter.required));
-    let data_type = shown_type(schema, &parameter.data_type);
+    let data_type = shown_type(path_of_types, &parameter.data_type);
     if parameter.variadic {
         let member = data_type.strip_suffix("[]").unwrap_or(data_type);
         let mut items = Map::new();
@@ -346,13 +370,13 @@ fn query_argument(schema: &str, parameter: &Parameter) -> Value {
     Value::Object(object)
 }
 
-fn arguments(routine: &Routine) -> Value {
+fn arguments(routine: &Routine, path_of_types: &[&str]) -> Value {
     let properties: Map<String, Value> = routine
         .parameters
         .iter()
         .map(|parameter| {
             let mut property = Map::new();
-            let data_type = shown_type(&routine.name.schema, &parameter.data_type);
+            let data_type = shown_type(path_of_types, &parameter.data_type);
             put(&mut property, "type", json_type(data_type));
             put(&mut property, "items", items(data_type));
             put(&mut property, "format", Some(data_type));
@@ -364,10 +388,8 @@ fn arguments(routine: &Routine) -> Value {
     let mut object = Map::new();
     put(&mut object, "type", Some("object"));
     put(&mut object, "description", routine.description.as_deref());
-    put(&mut object, "properties", Some(properties));
-    if !required.is_empty() {
-        put(&mut object, "required", Some(required));
-    }
+    put_filled(&mut object, "properties", properties);
+    put_filled(&mut object, "required", required);
     Value::Object(object)
 }
 
@@ -427,5 +449,20 @@ fn table_parameters(table: &Table, parameters: &mut Map<String, Value>) {
         put(&mut filter, "in", Some("query"));
         put(&mut filter, "type", Some("string"));
         parameters.insert(format!("rowFilter.{name}.{}", column.name), Value::Object(filter));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_shown_without_the_schemas_that_are_searched() {
+        let shown = |data_type| shown_type(&["public", "my own"], data_type);
+        assert_eq!(shown("public.mood[]"), "mood[]");
+        assert_eq!(shown("\"my own\".\"A b\""), "\"A b\"");
+        assert_eq!(shown("publication.mood"), "publication.mood");
+        assert_eq!(shown("double precision"), "double precision");
+        assert_eq!(shown_type(&[], "public.mood"), "public.mood");
     }
 }
