@@ -138,7 +138,8 @@ pub(super) fn place_tables(catalog: &mut Catalog, tables: HashMap<QualifiedName,
     }
 }
 
-/// Keeps the relationships that requests can see: within one exposed schema, and not by way of a hidden junction.
+/// Keeps the relationships that requests can see: within one exposed schema, and not by way of a hidden junction. A computed
+/// one is within the schema of its function.
 pub(super) fn place_relationships(
     catalog: &mut Catalog,
     relationships: Vec<Relationship>,
@@ -146,11 +147,13 @@ pub(super) fn place_relationships(
 ) {
     let mut by_table: BTreeMap<QualifiedName, Vec<Relationship>> = BTreeMap::new();
     for relationship in relationships {
-        let visible = match &relationship.link {
-            Link::Junction(junction) => exposed.iter().any(|schema| **schema == *junction.table.schema),
-            _ => true,
+        let is_exposed = |name: &QualifiedName| exposed.iter().any(|schema| **schema == *name.schema);
+        let (within, visible) = match &relationship.link {
+            Link::Junction(junction) => (&relationship.target.schema, is_exposed(&junction.table)),
+            Link::Computed { function, .. } => (&function.schema, is_exposed(&relationship.target)),
+            Link::Key { .. } => (&relationship.target.schema, true),
         };
-        if relationship.table.schema == relationship.target.schema {
+        if relationship.table.schema == *within {
             // Also when all of them are hidden: such a relation is known, it only has nothing to offer.
             let of_table = by_table.entry(relationship.table.clone()).or_default();
             if visible {
