@@ -3,7 +3,7 @@
 //! Names are compared by the letter groups they share (three letters at a time, then two), the best fifty of them again by
 //! edit distance. Case does not matter, nor do characters other than letters, digits, blanks and commas.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const LEAST: f64 = 0.33;
 const SHORT_LIST: usize = 50;
@@ -12,23 +12,33 @@ const MOST_NAMES: usize = 20_000;
 /// Nor are names for longer ones than this, which nobody meant: a client may send megabytes.
 const LONGEST_WANTED: usize = 1024;
 
-/// The name that was most likely meant.
+/// The name that was most likely meant, of names in no order.
 pub(crate) fn best<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Option<&'n str> {
+    let mut names: Vec<&str> = names.take(MOST_NAMES).collect();
+    names.sort_unstable();
+    best_listed(names.into_iter(), wanted)
+}
+
+/// The name that was most likely meant. Of equally likely ones the last that is listed, mostly.
+pub(crate) fn best_listed<'n>(
+    names: impl DoubleEndedIterator<Item = &'n str>,
+    wanted: &str,
+) -> Option<&'n str> {
     search(names, wanted).into_iter().next().map(|(_, name)| name)
 }
 
 /// The same, except for a name that is exactly the one given.
-pub(crate) fn best_inexact<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Option<&'n str> {
+pub(crate) fn best_inexact<'n>(
+    names: impl DoubleEndedIterator<Item = &'n str>,
+    wanted: &str,
+) -> Option<&'n str> {
     search(names, wanted).into_iter().find(|(score, _)| *score < 1.0).map(|(_, name)| name)
 }
 
 fn grams(text: &str, size: usize) -> HashMap<Vec<char>, i32> {
     let mut letters: Vec<char> = vec!['-'];
-    letters.extend(text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | ',')));
+    letters.extend(text.chars().filter(|c| c.is_alphanumeric() || c.is_whitespace() || *c == ','));
     letters.push('-');
-    while letters.len() < size {
-        letters.push('-');
-    }
     let mut grams = HashMap::new();
     for gram in letters.windows(size) {
         *grams.entry(gram.to_vec()).or_insert(0) += 1;
@@ -40,16 +50,19 @@ fn norm(grams: &HashMap<Vec<char>, i32>) -> f64 {
     grams.values().map(|count| f64::from(*count).powi(2)).sum::<f64>().sqrt()
 }
 
-fn search<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Vec<(f64, &'n str)> {
+fn search<'n>(names: impl DoubleEndedIterator<Item = &'n str>, wanted: &str) -> Vec<(f64, &'n str)> {
     if wanted.len() > LONGEST_WANTED {
         return Vec::new();
     }
     let wanted = wanted.to_lowercase();
-    let mut names: Vec<(String, &'n str)> =
-        names.take(MOST_NAMES).map(|name| (name.to_lowercase(), name)).collect();
-    // Of names that differ in case only, the one with the most lower case.
-    names.sort_by(|a, b| b.cmp(a));
-    names.dedup_by(|a, b| a.0 == b.0);
+    // The library numbers the names from the last to the first, and lists them as a hash map of numbers does: by groups of
+    // five bits, the lowest first. Of names that differ in case only the last counts.
+    let mut seen = HashSet::new();
+    let numbered =
+        names.rev().map(|name| (name.to_lowercase(), name)).filter(|(lower, _)| seen.insert(lower.clone()));
+    let mut names: Vec<(usize, (String, &'n str))> = numbered.take(MOST_NAMES).enumerate().collect();
+    names.sort_by_key(|(number, _)| (number & 31, (number >> 5) & 31, (number >> 10) & 31, number >> 15));
+    let names: Vec<(String, &'n str)> = names.into_iter().map(|(_, name)| name).collect();
     if let Some((_, name)) = names.iter().find(|(lower, _)| *lower == wanted) {
         return vec![(1.0, name)];
     }
@@ -116,6 +129,12 @@ mod tests {
         assert_eq!(best(names.into_iter(), "role"), Some("roles"));
         assert_eq!(best(names.into_iter(), "noclosealternative"), None);
         assert_eq!(best_inexact(names.into_iter(), "actors"), None);
+    }
+
+    #[test]
+    fn of_equally_close_names_the_last_wins() {
+        assert_eq!(best_listed(["(b, x)", "(a, x)"].into_iter(), "(x)"), Some("(a, x)"));
+        assert_eq!(best(["items_b", "items_c", "items_a"].into_iter(), "items_"), Some("items_c"));
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn not_found(
                 format!("({})", names.join(", "))
             })
             .collect();
-        fuzzy::best(signatures.iter().map(String::as_str), &format!("({list})"))
+        fuzzy::best_listed(signatures.iter().map(String::as_str), &format!("({list})"))
             .map(|signature| format!("{name}{signature}"))
     };
     Error::NoFunction {
