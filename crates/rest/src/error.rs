@@ -9,6 +9,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::config::LogLevel;
 use crate::sqlstate;
 
 /// Why a window of rows is refused.
@@ -410,11 +411,21 @@ impl Error {
         }
     }
 
-    /// Whether this is told in the log. When no connection is free that is so for many requests at once.
+    /// Tells the log what the database could not do, or we. Everything else is the client's doing, or was told before.
+    pub(crate) fn log(&self, level: LogLevel) {
+        if level != LogLevel::Crit && self.is_worth_a_line() {
+            let parts = self.parts();
+            if parts.status.is_server_error() {
+                tracing::error!("{}", parts.body());
+            }
+        }
+    }
+
+    /// Whether this may be told in the log. When no connection is free that is so for many requests at once.
     fn is_worth_a_line(&self) -> bool {
         static LAST: Mutex<Option<Instant>> = Mutex::new(None);
         match self {
-            Self::NoCatalog => false,
+            Self::NoCatalog | Self::Token(_) | Self::ResponseHeaders | Self::ResponseStatus => false,
             Self::Database { error: database::Error::PoolTimeout { .. }, .. } => {
                 let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();
@@ -432,9 +443,6 @@ impl Error {
     pub fn response(&self, retry_after: u64) -> Response<Body> {
         let parts = self.parts();
         let body = parts.body();
-        if parts.status.is_server_error() && self.is_worth_a_line() {
-            tracing::error!("{body}");
-        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = parts.status;
         let headers = response.headers_mut();

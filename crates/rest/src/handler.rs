@@ -1,6 +1,6 @@
 //! One request: parse, plan, execute, respond.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::State as Extract;
@@ -43,8 +43,8 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
         return response;
     }
     let mut timing = Timing::start(state.config.server_timing);
-    let mut role = None;
-    let mut response = match respond(&rest, &state, &parts, body, &mut timing, &mut role).await {
+    let mut notes = Notes::default();
+    let mut response = match respond(&rest, &state, &parts, body, &mut timing, &mut notes).await {
         Ok(mut response) => {
             timing.write(response.headers_mut());
             response
@@ -54,14 +54,20 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
             if error.is_unavailable() && state.catalog.is_some() && !state.config.channel_enabled {
                 rest.shared.suspect();
             }
+            error.log(state.config.log_level);
             error.response(rest.retry_after())
         }
     };
-    if let Some(role) = role.filter(|_| state.config.log_level.includes(response.status())) {
-        response.extensions_mut().insert(Role(role));
+    if state.config.log_level.includes(response.status()) {
+        if let Some(role) = notes.role {
+            response.extensions_mut().insert(Role(role));
+        }
+        if let Some(statement) = notes.statement.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            tracing::info!("{statement}");
+        }
     }
     if state.config.cors {
-        cors::decorate(&parts.headers, response.headers_mut(), &state.config);
+        cors::decorate(&parts.method, &parts.headers, response.headers_mut(), &state.config);
     }
     if let Some(name) = &state.config.trace_header {
         let value = parts.headers.get(name).cloned().unwrap_or(HeaderValue::from_static(""));
@@ -70,18 +76,27 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
     response
 }
 
+/// What the logs tell of a request.
+#[derive(Default)]
+struct Notes {
+    role: Option<Arc<str>>,
+    /// The main statement, if statements are logged.
+    statement: Mutex<Option<String>>,
+}
+
 async fn respond(
     rest: &Rest,
     state: &Arc<State>,
     parts: &http::request::Parts,
     body: Body,
     timing: &mut Timing,
-    role: &mut Option<Arc<str>>,
+    notes: &mut Notes,
 ) -> Result<Response<Body>, Error> {
     let config = &state.config;
     let verified = parts.extensions.get::<Arc<Verified>>().cloned();
     let caller = identity::identify(&parts.headers, verified, state.keys.as_ref(), &state.policy, config)?;
-    *role = Some(caller.role.clone());
+    notes.role = Some(caller.role.clone());
+    let statement = &notes.statement;
     timing.mark(Stage::Jwt);
     if state.catalog.is_none() {
         return Err(Error::NoCatalog);
@@ -92,26 +107,35 @@ async fn respond(
             .await
             .map_err(|error| Error::InvalidBody(format!("The body could not be read: {error}")))?,
     };
-    let first = serve(rest, state, parts, &caller, body.clone(), timing);
+    let asked = Asked { rest, parts, caller: &caller, statement };
+    let first = serve(asked, state, body.clone(), timing);
     match Box::pin(first).await {
         // Raised before anything was executed, so nothing happens twice.
         Err(error) if error.names_something_unknown() => match rest.shared.newer_than(state).await {
-            Some(newer) => Box::pin(serve(rest, &newer, parts, &caller, body, timing)).await,
+            Some(newer) => Box::pin(serve(asked, &newer, body, timing)).await,
             None => Err(error),
         },
         answer => answer,
     }
 }
 
+/// What stays the same if a request is looked at twice.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    rest: &'a Rest,
+    parts: &'a http::request::Parts,
+    caller: &'a Caller,
+    statement: &'a Mutex<Option<String>>,
+}
+
 /// Parses, plans, executes and responds with one state of what is known.
 async fn serve(
-    rest: &Rest,
+    asked: Asked<'_>,
     state: &State,
-    parts: &http::request::Parts,
-    caller: &Caller,
     body: Bytes,
     timing: &mut Timing,
 ) -> Result<Response<Body>, Error> {
+    let Asked { rest, parts, caller, statement } = asked;
     let config = &state.config;
     let catalog = state.catalog.clone().ok_or(Error::NoCatalog)?;
     let prefer = request::preferences(&parts.headers, config, &catalog.timezones);
@@ -119,7 +143,7 @@ async fn serve(
     let query = parts.uri.query().unwrap_or("");
     let request = Request::parse(&parts.method, path, query, &parts.headers, body, prefer, config)?;
     timing.mark(Stage::Parse);
-    let job = Job { rest, state, catalog: &catalog, parts, caller, request: &request };
+    let job = Job { rest, state, catalog: &catalog, parts, caller, statement, request: &request };
     match request.action {
         Action::RootInfo => Ok(respond::root_methods()),
         Action::RelationInfo => respond::relation_methods(&request, &catalog),
@@ -147,6 +171,7 @@ struct Job<'a> {
     catalog: &'a Catalog,
     parts: &'a http::request::Parts,
     caller: &'a Caller,
+    statement: &'a Mutex<Option<String>>,
     request: &'a Request,
 }
 
@@ -175,7 +200,7 @@ impl Job<'_> {
         media: &MediaType,
     ) -> Work<'w> {
         if self.state.config.log_query {
-            tracing::info!(query = main.text, "main query");
+            *self.statement.lock().unwrap_or_else(PoisonError::into_inner) = Some(main.text.clone());
         }
         Work {
             pre_request: self.state.pre_request.as_deref(),

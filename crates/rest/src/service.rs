@@ -356,7 +356,13 @@ async fn keep_loaded(service: Weak<Shared>, mut queue: mpsc::Receiver<Reload>) {
                 return;
             }
             metrics::counter!("pgrst_schema_cache_loads_total", "status" => "FAIL").increment(1);
-            tracing::error!(%error, retry_in_seconds = pause, "the catalogue could not be loaded");
+            let config = shared.state.load().config.clone();
+            tracing::error!(
+                retry_in_seconds = pause,
+                "Failed to load the schema cache using db-schemas={} and db-extra-search-path={}. {error}",
+                config.schemas.join(","),
+                config.extra_search_path.join(","),
+            );
             shared.retry_after.store(pause, Ordering::Relaxed);
             drop(shared);
             tokio::select! {
@@ -448,7 +454,7 @@ async fn reload(shared: &Shared, what: Reload) -> Result<Arc<State>, load::LoadE
         shared.loaded.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("pgrst_schema_cache_loads_total", "status" => "SUCCESS").increment(1);
         metrics::gauge!("pgrst_schema_cache_query_time_seconds").set(seconds);
-        tracing::info!(seconds, catalog = catalog.summary(), "the catalogue is loaded");
+        tracing::info!(seconds, "Schema cache loaded {}", catalog.summary());
     }
     Ok(shared.state.swap(Arc::new(State::new(config, catalog, keys))))
 }

@@ -71,7 +71,9 @@ impl Entry {
     }
 
     fn line(&self, response: &Response, now: DateTime<Utc>) -> String {
-        let peer = self.peer.map_or_else(|| "-".to_owned(), |peer| peer.ip().to_string());
+        // Who comes through a socket in the file system has no port, and no address either.
+        let peer = self.peer.filter(|peer| peer.port() != 0);
+        let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.ip().to_string());
         let role = response.extensions().get::<rest::Role>().map_or("-", |role| &role.0);
         let length =
             response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("-");
@@ -119,6 +121,8 @@ mod tests {
             entry.line(&response, now),
             r#"127.0.0.1 - web_anon [14/Nov/2023:22:13:20 +0000] "GET /projects?id=eq.1 HTTP/1.1" 200 17 "" "curl\" 200""#
         );
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert!(Entry::of(&request).line(&response, now).starts_with("- - web_anon ["));
         let refused = Response::builder().status(401).body(Body::empty()).unwrap();
         assert_eq!(
             entry.line(&refused, now),

@@ -131,8 +131,8 @@ impl Catalog {
     pub fn summary(&self) -> String {
         let count = |of: fn(&Schema) -> usize| self.schemas.values().map(of).sum::<usize>();
         format!(
-            "{} relations, {} relationships, {} functions, {} domain representations, {} media type handlers, {} \
-             time zones",
+            "{} Relations, {} Relationships, {} Functions, {} Domain Representations, {} Media Type Handlers, {} \
+             Timezones",
             count(|schema| schema.tables.len()),
             count(|schema| schema.relationships.values().map(|related| related.all().len()).sum()),
             count(|schema| schema.routines.values().map(Vec::len).sum()),
