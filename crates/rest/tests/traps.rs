@@ -483,6 +483,19 @@ async fn other_origins_and_options_need_no_database() {
         preflight.header("access-control-allow-headers"),
         Some("Authorization, X-One, Accept, Accept-Language, Content-Language")
     );
+    let asked = [asked[0], asked[1], ("access-control-request-headers", "accept,apikey")];
+    let preflight = shop.send("OPTIONS /people", &asked, "").await;
+    assert_eq!(
+        preflight.header("access-control-allow-headers"),
+        Some("Authorization, accept, apikey, Accept-Language, Content-Language")
+    );
+    let preflight = shop.send("OPTIONS /people", &asked[..2], "").await;
+    assert_eq!(preflight.header("access-control-allow-headers"), None);
+    assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
+    // What does not say which method it asks for is no preflight.
+    let plain = shop.send("OPTIONS /people", &asked[..1], "").await;
+    assert_eq!(plain.header("access-control-expose-headers"), None);
+    assert_eq!(plain.header("access-control-allow-origin"), Some("*"));
     let stranger =
         shop.send("GET /people", &[("origin", "http://b.example"), ("x-request-id", "7")], "").await;
     assert_eq!((stranger.status.as_u16(), stranger.header("access-control-allow-origin")), (200, None));
@@ -499,6 +512,50 @@ async fn other_origins_and_options_need_no_database() {
     refused(&shop.send("OPTIONS /nowhere", &[], "").await, 404, "PGRST205");
     refused(&shop.send("OPTIONS /rpc/plain", &[], "").await, 404, "PGRST202");
     refused(&shop.get("/people/").await, 404, "PGRST125");
+}
+
+#[tokio::test]
+async fn paths_are_decoded_segment_by_segment() {
+    let shop = open().await;
+    found(&shop.get("/%72pc/plain?a=1").await, 200, json!("1"));
+    let unknown = shop.get("/%FF").await;
+    refused(&unknown, 404, "PGRST205");
+    assert_eq!(unknown.json()["message"], "Could not find the table 'public.\u{fffd}' in the schema cache");
+    refused(&shop.get("/a%2Fb").await, 404, "PGRST205");
+}
+
+#[tokio::test]
+async fn who_asks_for_no_rows_gets_them_whatever_the_header_says() {
+    let shop = open().await;
+    let backwards = [("range", "5-2")];
+    let refusal = shop.send("GET /people", &backwards, "").await;
+    refused(&refusal, 416, "PGRST103");
+    assert!(refusal.json()["details"].as_str().unwrap().contains("in the Range header"));
+    found(&shop.send("GET /people?limit=0", &backwards, "").await, 200, json!([]));
+}
+
+#[tokio::test]
+async fn computed_relationships_are_those_of_the_schema() {
+    let shop = open().await;
+    shop.change(
+        "create schema hidden; grant usage on schema hidden to anon;
+         create function hidden.pals(people) returns setof people stable language sql as 'select * from public.people';
+         create function friends(people) returns setof people stable language sql as
+           'select * from public.people where id = 1'",
+    )
+    .await;
+    found(&shop.get("/people?select=friends(id)&id=eq.2").await, 200, json!([{"friends": [{"id": 1}]}]));
+    refused(&shop.get("/people?select=pals(id)").await, 400, "PGRST200");
+}
+
+#[tokio::test]
+async fn the_description_leaves_out_what_is_empty() {
+    let shop = open().await;
+    let paths = shop.get("/").await.json()["paths"].clone();
+    assert_eq!(paths["/rpc/one_column"]["get"]["parameters"], Value::Null);
+    let arguments = &paths["/rpc/one_column"]["post"]["parameters"][0]["schema"];
+    assert_eq!(*arguments, json!({"type": "object"}));
+    assert_eq!(paths["/rpc/plain"]["get"]["parameters"][0]["name"], "a");
 }
 
 #[tokio::test]
