@@ -81,6 +81,7 @@ pub(crate) async fn measure(arguments: &Arguments, size: Option<usize>) -> Resul
     let duration = Duration::from_secs(arguments.seconds);
     let door = ours.behind(&backend);
     let mut figures: Vec<Figures> = kinds.iter().map(|_| Figures::default()).collect();
+    let small = kinds.iter().any(|kind| kind.bytes == 1 << 10);
     let (mut parallel, mut original_parallel) = (Vec::new(), Vec::new());
     for kind in &kinds {
         let content = noise(kind.bytes);
@@ -113,7 +114,7 @@ pub(crate) async fn measure(arguments: &Arguments, size: Option<usize>) -> Resul
                 figures.original_upload.push(uploads(original, kind, &content).await?);
             }
         }
-        if size.is_some() {
+        if !small {
             continue;
         }
         parallel.push(many_uploads(&ours, duration).await?);
@@ -122,15 +123,15 @@ pub(crate) async fn measure(arguments: &Arguments, size: Option<usize>) -> Resul
         }
     }
     report(&kinds, &figures, original.is_some());
+    if small && original.is_some() {
+        let name = format!("upload 1 KiB, {UPLOADERS} at a time (limit: the original)");
+        line(&name, median(&parallel), median(&original_parallel), "1/s", ">= 5");
+    } else if small {
+        note(&format!("upload 1 KiB, {UPLOADERS} at a time"), median(&parallel), "1/s");
+    }
     if size.is_some() {
         drop((nginx, ours, original));
         return backend.stop();
-    }
-    if original.is_some() {
-        let name = format!("upload 1 KiB, {UPLOADERS} at a time (limit: the original)");
-        line(&name, median(&parallel), median(&original_parallel), "1/s", ">= 5");
-    } else {
-        note(&format!("upload 1 KiB, {UPLOADERS} at a time"), median(&parallel), "1/s");
     }
     flat_memory(&ours, folder.path()).await?;
     listing::measure(arguments, &backend, &ours, original.as_ref()).await?;
