@@ -30,7 +30,7 @@ impl Storage {
     /// `supabase_storage_admin`. `adopts` says whether the store may hold blobs of the original program.
     #[must_use]
     pub fn start(config: Config, pool: Pool, keys: KeyRing, store: Arc<dyn Store>, adopts: bool) -> Self {
-        let (doomed, handed) = mpsc::channel(sweeper::QUEUE);
+        let (chores, handed) = mpsc::channel(sweeper::QUEUE);
         let (stop, stopped) = watch::channel(false);
         let mut running = Vec::new();
         let events = match crate::webhook::Webhook::new(&config) {
@@ -41,7 +41,7 @@ impl Storage {
             }
             None => Events::default(),
         };
-        let domain = Domain::new(config, pool, store, adopts, keys, doomed, events);
+        let domain = Domain::new(config, pool, store, adopts, keys, chores, events);
         running.push(tokio::spawn(sweeper::run(domain.clone(), handed, stopped)));
         Self { domain, tasks: Arc::new(Tasks { stop, running: Mutex::new(running) }) }
     }

@@ -1,5 +1,6 @@
 //! Removes blobs that nothing refers to: at once those that operations hand over, now and then those that a crash, a
-//! dropped table row or a user's own SQL left behind. Only what the ledger says we wrote, never what a listing shows.
+//! dropped table row or a user's own SQL left behind. Only what the ledger says we wrote, never what a listing shows. And
+//! keeps the database's idea of how many objects there are from falling behind.
 
 use tokio::sync::{mpsc, watch};
 
@@ -8,19 +9,22 @@ use crate::domain::Domain;
 use crate::sql::{self, ledger};
 use crate::{Error, Result};
 
-/// Blobs to be removed.
+/// What operations leave to be done after them.
 #[derive(Debug)]
-pub(crate) enum Doomed {
-    /// A row referred to them and does not any more.
+pub(crate) enum Chore {
+    /// Blobs to be removed: a row referred to them and does not any more.
     Replaced(Vec<BlobName>),
-    /// Nothing has referred to them yet, as far as is known.
+    /// Blobs to be removed: nothing has referred to them yet, as far as is known.
     Unfinished(Vec<BlobName>),
+    /// So many objects were made since the start, ten times as many as when this was said last.
+    Grown(u64),
 }
 
-impl Doomed {
+impl Chore {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Replaced(blobs) | Self::Unfinished(blobs) => blobs.is_empty(),
+            Self::Grown(_) => false,
         }
     }
 }
@@ -32,7 +36,7 @@ pub(crate) const QUEUE: usize = 10_000;
 const BATCH: u64 = 1000;
 
 /// Works until `stop` changes, and finishes what was handed over before.
-pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Doomed>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Chore>, mut stop: watch::Receiver<bool>) {
     let settings = &domain.config().sweeper;
     let sweeps = !settings.interval.is_zero();
     let pause = if sweeps { settings.interval } else { std::time::Duration::from_secs(3600) };
@@ -41,15 +45,13 @@ pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Doomed>, mut 
     loop {
         tokio::select! {
             biased;
-            doomed = handed.recv() => match doomed {
-                Some(doomed) => {
-                    let mut batch = vec![doomed];
+            chore = handed.recv() => match chore {
+                Some(chore) => {
+                    let mut batch = vec![chore];
                     while batch.len() < 100 && let Ok(more) = handed.try_recv() {
                         batch.push(more);
                     }
-                    if let Err(error) = remove_all(&domain, batch).await {
-                        tracing::warn!(%error, "blobs could not be removed: they are tried again as orphans");
-                    }
+                    work(&domain, batch).await;
                 }
                 None => return,
             },
@@ -68,14 +70,25 @@ pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Doomed>, mut 
     }
 }
 
-async fn remove_all(domain: &Domain, batch: Vec<Doomed>) -> Result<()> {
+async fn work(domain: &Domain, batch: Vec<Chore>) {
     let (mut gone, mut unfinished) = (Vec::new(), Vec::new());
-    for doomed in batch {
-        match doomed {
-            Doomed::Replaced(blobs) => gone.extend(blobs),
-            Doomed::Unfinished(blobs) => unfinished.extend(blobs),
+    for chore in batch {
+        match chore {
+            Chore::Replaced(blobs) => gone.extend(blobs),
+            Chore::Unfinished(blobs) => unfinished.extend(blobs),
+            Chore::Grown(objects) => {
+                if let Err(error) = sql::objects::count_anew(domain, objects).await {
+                    tracing::warn!(%error, "the statistics of storage.objects could not be brought up to date");
+                }
+            }
         }
     }
+    if let Err(error) = remove_all(domain, gone, unfinished).await {
+        tracing::warn!(%error, "blobs could not be removed: they are tried again as orphans");
+    }
+}
+
+async fn remove_all(domain: &Domain, mut gone: Vec<BlobName>, unfinished: Vec<BlobName>) -> Result<()> {
     if !unfinished.is_empty() {
         gone.extend(ledger::doom_unfinished(domain, &unfinished).await?);
     }

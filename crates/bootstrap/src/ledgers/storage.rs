@@ -74,6 +74,12 @@ pub const BLOBS: Ledger = Ledger {
             hash: "",
             sql: include_str!("../../sql/storage/part_checksums.sql"),
         },
+        Migration {
+            version: "005",
+            name: "folders",
+            hash: "",
+            sql: include_str!("../../sql/storage/folders.sql"),
+        },
     ],
     left_out: &[],
 };

@@ -176,7 +176,7 @@ fn ledgers_are_in_order_and_end_with_a_file() {
     // Seven of GoTrue's are the rows that Supabase's image writes, eight are of releases after 2.180.
     assert_eq!(
         counted,
-        [("auth", 75), ("storage", 44), ("_storage", 4), ("realtime", 64), ("_realtime", 25)]
+        [("auth", 75), ("storage", 44), ("_storage", 5), ("realtime", 64), ("_realtime", 25)]
     );
 
     for ledger in ledgers::ALL {

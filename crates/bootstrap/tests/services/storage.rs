@@ -70,6 +70,25 @@ async fn folders_come_and_go_with_their_objects() {
 }
 
 #[tokio::test]
+async fn a_new_object_waits_for_who_is_removing_its_folder() {
+    for server in testkit::servers() {
+        let (database, mut connection) = bucket(server, &["a/one"]).await;
+        connection.simple_query("begin; delete from storage.objects where name = 'a/one'").await.unwrap();
+        let mut other = database.admin().await;
+        let insert = "insert into storage.objects (bucket_id, name) values ('b', 'a/two')";
+        let inserted = tokio::spawn(async move { other.simple_query(insert).await.map(drop) });
+        let mut watcher = database.admin().await;
+        let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while rows(&mut watcher, waits).await != ["1"] {
+            assert!(!inserted.is_finished());
+        }
+        connection.simple_query("commit").await.unwrap();
+        inserted.await.unwrap().unwrap();
+        assert_eq!(folders(&mut connection).await, ["a|1"]);
+    }
+}
+
+#[tokio::test]
 async fn search_lists_folders_and_then_files() {
     for server in testkit::servers() {
         let (_database, mut connection) = bucket(server, &["a/one", "a/two", "c/x", "z.txt", "m.txt"]).await;

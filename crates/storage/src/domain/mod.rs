@@ -20,6 +20,7 @@ mod small;
 mod upload;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use database::Pool;
 use tokens::KeyRing;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use crate::blob::{BlobName, Store};
 use crate::config::Config;
 use crate::render::Renderer;
-use crate::sweeper::Doomed;
+use crate::sweeper::Chore;
 
 pub(crate) use bucket::check_mime_types;
 pub use bucket::{Bucket, BucketName, BucketQuery, BucketRow, BucketUpdate, NewBucket, SizeLimit};
@@ -50,6 +51,13 @@ pub(crate) use sign::refused;
 pub use sign::{Transformations, UploadGrant, UrlSigner};
 pub use upload::{Condition, Mode, NewObject, Stored, Upload, UploadKind};
 
+/// After so many new objects the database is asked whether it knows of them; again after ten times as many, and so on.
+const COUNTED: u64 = 50;
+
+fn is_power_of_ten(number: u64) -> bool {
+    number.checked_ilog10().is_some_and(|power| number == 10_u64.pow(power))
+}
+
 /// The operations, over one database and one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Domain(Arc<Inner>);
@@ -61,10 +69,12 @@ struct Inner {
     adopts: bool,
     signer: UrlSigner,
     keys: KeyRing,
-    doomed: mpsc::Sender<Doomed>,
+    chores: mpsc::Sender<Chore>,
     events: Events,
     renderer: Option<Renderer>,
     lookups: lookups::Lookups,
+    /// Objects made since the start.
+    made: AtomicU64,
     small: small::SmallBlobs,
 }
 
@@ -75,7 +85,7 @@ impl Domain {
         store: Arc<dyn Store>,
         adopts: bool,
         keys: KeyRing,
-        doomed: mpsc::Sender<Doomed>,
+        chores: mpsc::Sender<Chore>,
         events: Events,
     ) -> Self {
         let signer = UrlSigner::new(keys.clone(), config.url_signing_key.as_deref());
@@ -88,10 +98,11 @@ impl Domain {
             adopts,
             signer,
             keys,
-            doomed,
+            chores,
             events,
             renderer,
             lookups: lookups::Lookups::default(),
+            made: AtomicU64::new(0),
             small,
         }))
     }
@@ -158,17 +169,25 @@ impl Domain {
     /// Hands blobs that no row refers to any more to the sweeper, which removes them at once. When it has too much to do,
     /// it finds them by itself later.
     pub fn discard(&self, blobs: Vec<BlobName>) {
-        self.doom(Doomed::Replaced(blobs));
+        self.leave(Chore::Replaced(blobs));
     }
 
     /// Hands blobs to the sweeper that never became an object or a part. One that did become one meanwhile (nobody knows,
     /// when a connection breaks at a commit) stays.
     pub fn abandon(&self, blobs: Vec<BlobName>) {
-        self.doom(Doomed::Unfinished(blobs));
+        self.leave(Chore::Unfinished(blobs));
     }
 
-    fn doom(&self, doomed: Doomed) {
-        if !doomed.is_empty() && self.0.doomed.try_send(doomed).is_err() {
+    /// Counts an object that was made.
+    fn count_one(&self) {
+        let made = self.0.made.fetch_add(1, Ordering::Relaxed) + 1;
+        if made % COUNTED == 0 && is_power_of_ten(made / COUNTED) {
+            self.leave(Chore::Grown(made));
+        }
+    }
+
+    fn leave(&self, chore: Chore) {
+        if !chore.is_empty() && self.0.chores.try_send(chore).is_err() {
             tracing::debug!("the sweeper is busy: blobs stay until it looks for orphans");
         }
     }

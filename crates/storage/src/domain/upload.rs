@@ -267,6 +267,7 @@ impl Domain {
         let members = Value::Object(members);
         let committed = sql::objects::commit(self, context, &object, &members).await?;
         guard.disarm();
+        self.count_one();
         let version = object.blob.version().unwrap_or_default().to_owned();
         let kind = object.event.unwrap_or(if committed.replaced.is_some() {
             EventKind::CreatedPut

@@ -108,6 +108,23 @@ pub(crate) async fn find_public(domain: &Domain, questions: &[Question]) -> Resu
     Ok(found)
 }
 
+/// Has the database look at the table again if it takes it for smaller than `objects`.
+///
+/// A connection keeps its plans, and those that it made when the table was empty are blind: one index is as good as another
+/// then, and the one taken may lead through all objects of a bucket. Only new statistics make it plan anew; of its own accord
+/// PostgreSQL makes them a minute later.
+pub(crate) async fn count_anew(domain: &Domain, objects: u64) -> Result<()> {
+    let request = RequestContext::default().with(LOCK_TIMEOUT.0, LOCK_TIMEOUT.1);
+    let known =
+        Statement::new("select reltuples::int8 from pg_class where oid = 'storage.objects'::regclass", &[]);
+    let results = domain.pool().request(&request, &[known]).await?;
+    let known: i64 = results.first().and_then(|result| result.scalar()?.parse().ok()).unwrap_or(0);
+    if known < objects.cast_signed() {
+        domain.pool().request(&request, &[Statement::new("analyze storage.objects", &[])]).await?;
+    }
+    Ok(())
+}
+
 /// Those of the keys that the caller may see.
 pub(crate) async fn find_many(
     domain: &Domain,

@@ -62,3 +62,17 @@ async fn parts_live_as_long_as_their_upload() {
     assert!(BlobName::of_version(&service.sql("select 'x'").await).is_some());
     let _ = json!({});
 }
+
+#[tokio::test]
+async fn the_database_soon_knows_of_the_first_objects() {
+    let service = Service::open().await;
+    for number in 0..50 {
+        service.put(&format!("b/folder/{number}"), "x").await;
+    }
+    let known = async || service.sql("select reltuples from pg_class where relname = 'objects'").await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while known().await != "50" {
+        assert!(std::time::Instant::now() < until, "{}", known().await);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
