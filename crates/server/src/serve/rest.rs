@@ -52,21 +52,20 @@ pub(super) async fn serve(
     follow_signals(running, &rest)?;
     let router = rest.router().layer(axum::middleware::map_response(name_server));
     let router = router.layer(axum::middleware::from_fn_with_state(log, access_log::answer));
-    let entrance = match socket {
+    let (entrance, whereabouts) = match socket {
         Some((path, mode)) => {
             let listener = listen::bind_unix(&path, mode, "the service")?;
             serve_router(running, listener, router, limits, DRAIN);
             running.services.push(Box::pin(remove(path.clone())));
-            tracing::info!("API server listening on unix socket {path:?}");
-            rest::Entrance::Unix(path)
+            let whereabouts = format!("unix socket {path:?}");
+            (rest::Entrance::Unix(path), whereabouts)
         }
         None => {
             let listener = listen_where(&host, port, "PGRST_SERVER_PORT")?;
             let bound = address(&listener)?;
             serve_router(running, listener, router, limits, DRAIN);
             running.addresses.api = Some(bound);
-            tracing::info!("API server listening on {bound}");
-            rest::Entrance::Tcp(bound)
+            (rest::Entrance::Tcp(bound), bound.to_string())
         }
     };
     let listening = channel.map(|channel| {
@@ -93,6 +92,8 @@ pub(super) async fn serve(
         tracing::info!("Admin server listening on {}", address(&listener)?);
         serve_router(running, listener, router, gateway::Limits::default(), DRAIN);
     }
+    // Last, as PostgREST says it: who waits for this line finds everything there.
+    tracing::info!("API server listening on {whereabouts}");
     Ok(())
 }
 
