@@ -33,14 +33,26 @@ const LARGEST_BODY: usize = 1 << 30;
 #[derive(Clone, Debug)]
 pub struct Role(pub Arc<str>);
 
+/// In the extensions of answers that no log tells of: those to preflights.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlogged;
+
 /// Answers any request.
 pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
     let state = rest.shared.state.load_full();
     let (parts, body) = request.into_parts();
+    let traced = |mut response: Response<Body>| {
+        if let Some(name) = &state.config.trace_header {
+            let value = parts.headers.get(name).cloned().unwrap_or(HeaderValue::from_static(""));
+            response.headers_mut().insert(name.clone(), value);
+        }
+        response
+    };
     if state.config.cors
-        && let Some(response) = cors::preflight(&parts, &state.config)
+        && let Some(mut response) = cors::preflight(&parts, &state.config)
     {
-        return response;
+        response.extensions_mut().insert(Unlogged);
+        return traced(response);
     }
     let mut timing = Timing::start(state.config.server_timing);
     let mut notes = Notes::default();
@@ -69,11 +81,7 @@ pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract:
     if state.config.cors {
         cors::decorate(&parts.method, &parts.headers, response.headers_mut(), &state.config);
     }
-    if let Some(name) = &state.config.trace_header {
-        let value = parts.headers.get(name).cloned().unwrap_or(HeaderValue::from_static(""));
-        response.headers_mut().insert(name.clone(), value);
-    }
-    response
+    traced(response)
 }
 
 /// What the logs tell of a request.

@@ -28,5 +28,5 @@ mod timing;
 pub use admin::{Entrance, Surroundings};
 pub use config::{Config, ConfigError, LogLevel};
 pub use error::Error;
-pub use handler::Role;
+pub use handler::{Role, Unlogged};
 pub use service::Rest;

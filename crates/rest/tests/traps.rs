@@ -492,6 +492,7 @@ async fn other_origins_and_options_need_no_database() {
     let preflight = shop.send("OPTIONS /people", &asked[..2], "").await;
     assert_eq!(preflight.header("access-control-allow-headers"), None);
     assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
+    assert_eq!(preflight.header("x-request-id"), Some(""));
     // What does not say which method it asks for is no preflight.
     let plain = shop.send("OPTIONS /people", &asked[..1], "").await;
     assert_eq!(plain.header("access-control-expose-headers"), None);

@@ -43,7 +43,7 @@ impl AccessLog {
 pub(crate) async fn answer(State(log): State<Arc<AccessLog>>, request: Request, next: Next) -> Response {
     let entry = Entry::of(&request);
     let response = next.run(request).await;
-    if log.level.includes(response.status()) {
+    if log.level.includes(response.status()) && response.extensions().get::<rest::Unlogged>().is_none() {
         // Full, or nobody reads: the request is answered all the same.
         let _ = log.lines.try_send(entry.line(&response, Utc::now()));
     }

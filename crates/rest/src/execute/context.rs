@@ -64,13 +64,18 @@ impl<'a> Context<'a> {
             Vec::with_capacity(8 + function.settings.len() + config.app_settings.len());
         let mut privileged = Vec::new();
         let mut isolation = function.isolation;
-        settings.push(("search_path".into(), search_path.into()));
+        let mut own_path = false;
         for (name, value) in role_settings {
             if name == "default_transaction_isolation" {
                 isolation = isolation.or_else(|| Some(crate::catalog::load::isolation(value)));
             } else {
+                own_path |= name == "search_path";
                 privileged.push((name.into(), value.into()));
             }
+        }
+        // That of a role wins, since PostgREST sets it later.
+        if !own_path {
+            settings.push(("search_path".into(), search_path.into()));
         }
         settings.push(("request.jwt.claims".into(), (&*caller.claims).into()));
         settings.push(("request.method".into(), incoming.method.into()));
@@ -173,6 +178,28 @@ fn cookies(headers: &HeaderMap) -> Cow<'static, str> {
 mod tests {
     use super::*;
     use http::HeaderValue;
+
+    #[test]
+    fn a_role_may_have_a_search_path_of_its_own() {
+        let path = vec![("search_path".to_owned(), "own".to_owned())];
+        let config = Config { role_settings: [("special".to_owned(), path)].into(), ..Config::default() };
+        let set = |role: &str| {
+            let caller = Caller { role: role.into(), claims: "{}".into() };
+            let headers = HeaderMap::new();
+            let incoming = Incoming { method: "GET", path: "/", headers: &headers };
+            let prefer = Preferences::default();
+            let function = FunctionContext::default();
+            let context =
+                Context::new(&config, &caller, incoming, &prefer, "\"api\"", Access::ReadOnly, function);
+            let request = context.request;
+            let all = request.privileged.iter().chain(&request.settings);
+            all.filter(|(name, _)| name == "search_path")
+                .map(|(_, value)| value.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(set("special"), ["own"]);
+        assert_eq!(set("plain"), ["\"api\""]);
+    }
 
     #[test]
     fn headers_become_json() {
