@@ -53,19 +53,16 @@ impl Storage {
     }
 
     /// All routes of the service, at the root path.
-    #[must_use]
     pub fn router(&self) -> Router {
         routes::router(self.domain.clone())
     }
 
     /// S3 at the root of a listener of its own.
-    #[must_use]
     pub fn s3_router(&self) -> Router {
         crate::s3::router(self.domain.clone())
     }
 
     /// The objects of a public bucket at the root of a listener of its own.
-    #[must_use]
     pub fn public_router(&self, bucket: &str) -> Router {
         crate::s3::public_router(self.domain.clone(), bucket)
     }
@@ -73,7 +70,6 @@ impl Storage {
     /// The routes of the administrative port.
     ///
     /// `metrics` renders the figures of the process.
-    #[must_use]
     pub fn admin_router(&self, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
         routes::admin::router(self.domain.clone(), metrics)
     }

@@ -288,7 +288,7 @@ mod tests {
     fn slowly(content: &[u8]) -> ([u8; 16], u64) {
         let leaves: Vec<&[u8]> =
             if content.is_empty() { vec![content] } else { content.chunks(LEAF).collect() };
-        let digests: Vec<u8> = leaves.iter().flat_map(|leaf| Md5::digest(leaf)).collect();
+        let digests: Vec<u8> = leaves.iter().flat_map(Md5::digest).collect();
         (Md5::digest(digests).into(), leaves.len() as u64)
     }
 

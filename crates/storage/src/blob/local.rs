@@ -535,7 +535,7 @@ mod tests {
         let order = synced(folder.path());
         assert_eq!(order[order.len() - 2..], [("file", file(&three)), ("folder", shard(&three))]);
 
-        store.delete(&[one.clone()]).await.unwrap();
+        store.delete(std::slice::from_ref(&one)).await.unwrap();
         assert_eq!(synced(folder.path()), [("folder", shard(&one))]);
     }
 

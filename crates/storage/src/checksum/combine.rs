@@ -43,8 +43,8 @@ pub(super) fn join(algorithm: Algorithm, first: &[u8], second: &[u8], size: u64)
     // One zero bit: shift, and add the polynomial for the bit that falls out.
     let mut map: Map = [0; 64];
     map[0] = polynomial;
-    for at in 1..64 {
-        map[at] = 1 << (at - 1);
+    for (at, image) in map.iter_mut().skip(1).enumerate() {
+        *image = 1 << at;
     }
     // One zero byte.
     for _ in 0..3 {
@@ -60,5 +60,5 @@ pub(super) fn join(algorithm: Algorithm, first: &[u8], second: &[u8], size: u64)
         left >>= 1;
     }
     value ^= read(second);
-    Some(value.to_be_bytes()[8 - algorithm.len()..].to_vec())
+    Some(value.to_be_bytes()[8 - algorithm.size()..].to_vec())
 }

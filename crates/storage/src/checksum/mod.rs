@@ -64,7 +64,7 @@ impl Algorithm {
 
     /// How many bytes a value has.
     #[must_use]
-    pub const fn len(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
             Self::Crc64Nvme => 8,
@@ -100,7 +100,7 @@ impl Checksum {
     #[must_use]
     pub fn parse(algorithm: Algorithm, text: &str) -> Option<Self> {
         let value = STANDARD.decode(text.trim()).ok()?;
-        (value.len() == algorithm.len()).then_some(Self { algorithm, value })
+        (value.len() == algorithm.size()).then_some(Self { algorithm, value })
     }
 
     /// The Base64 form.

@@ -181,7 +181,7 @@ impl Domain {
     /// Counts an object that was made.
     fn count_one(&self) {
         let made = self.0.made.fetch_add(1, Ordering::Relaxed) + 1;
-        if made % COUNTED == 0 && is_power_of_ten(made / COUNTED) {
+        if made.is_multiple_of(COUNTED) && is_power_of_ten(made / COUNTED) {
             self.leave(Chore::Grown(made));
         }
     }

@@ -143,7 +143,7 @@ pub(super) async fn part_checksums(
 ) -> S3Result<Vec<Checksum>> {
     let kept = object.row.metadata.as_ref().and_then(|members| headers::kept_checksums(members).next());
     let Some((algorithm, _)) = kept else { return Ok(Vec::new()) };
-    let length = algorithm.len();
+    let length = algorithm.size();
     let start = first.saturating_sub(1).saturating_mul(length as u64);
     let end = start.saturating_add(count.saturating_mul(length as u64)).min(MOST_PART_CHECKSUMS);
     let bytes = call.domain.part_checksums(object, start.min(end)..end).await?;

@@ -141,7 +141,7 @@ impl Presented {
         let credential = credential.ok_or_else(|| malformed("the Credential is missing."))?;
         let credential = Credential::parse(credential).map_err(SignatureError::HeaderMalformed)?;
         let signed = signed.ok_or_else(|| malformed("SignedHeaders is missing."))?;
-        let signed_headers = signed_headers(signed).map_err(|why| malformed(why))?;
+        let signed_headers = signed_headers(signed).map_err(&malformed)?;
         let signature = signature.ok_or_else(|| malformed("the Signature is missing."))?;
         let (time, timestamp) = header_time(headers)?;
         if timestamp.get(..8) != Some(credential.scope.date.as_str()) {
@@ -204,8 +204,7 @@ impl Presented {
                 "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds",
             ));
         }
-        let signed_headers =
-            signed_headers(required("X-Amz-SignedHeaders")?).map_err(|why| malformed(why))?;
+        let signed_headers = signed_headers(required("X-Amz-SignedHeaders")?).map_err(malformed)?;
         let signature = required("X-Amz-Signature")?.to_owned();
         let session_token = get("X-Amz-Security-Token")?.map(str::to_owned);
         Ok(Self {

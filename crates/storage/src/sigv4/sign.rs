@@ -33,6 +33,7 @@ impl Signer {
     ///
     /// `path` is percent-encoded as it will be sent, `host` is the value of the header that the client will send, and
     /// `payload` a hash in hex or one of S3's words.
+    #[allow(clippy::too_many_arguments)]
     pub fn sign(
         &self,
         method: &str,
