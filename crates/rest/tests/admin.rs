@@ -86,6 +86,10 @@ async fn the_catalogue_is_shown() {
         pair.unwrap_or_else(|| panic!("{map} lacks {key}"))[1].clone()
     };
     let name = |name: &str| json!({ "qiSchema": "public", "qiName": name });
+    assert_eq!(
+        value("dbMediaHandlers", json!([{ "tag": "RelAnyElement" }, { "tag": "MTAny" }])),
+        json!([{ "tag": "BuiltinOvAggJson" }, { "tag": "MTApplicationJSON" }])
+    );
     let table = value("dbTables", name("parents"));
     assert_eq!(table["tablePKCols"], json!(["id"]));
     assert_eq!(

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Cardinality, Catalog, Handler, Link, QualifiedName, Relationship, ReturnType, Routine, Table, Volatility,
 };
+use crate::parse::media::MediaType;
 
 /// All of it.
 pub(crate) fn json(catalog: &Catalog) -> Value {
@@ -46,8 +47,9 @@ pub(crate) fn json(catalog: &Catalog) -> Value {
         .handlers
         .iter()
         .map(|((target, media), handler)| {
-            json!([[relation(target.as_ref()), media.to_string()], self::handler(handler)])
+            json!([[relation(target.as_ref()), self::media(media)], self::handler(handler)])
         })
+        .chain(built_in(catalog))
         .collect();
     // A map has no order of its own; one that stays the same can be compared.
     let sorted = |mut pairs: Vec<Value>| {
@@ -202,5 +204,37 @@ fn handler(handler: &Handler) -> Value {
         "tag": "CustomFunc",
         "contents": [name(&handler.function), relation(handler.target.as_ref())],
     });
-    json!([function, handler.media.to_string()])
+    json!([function, media(&handler.media)])
+}
+
+/// The handlers that need no database, as far as none of its takes their place.
+fn built_in(catalog: &Catalog) -> impl Iterator<Item = Value> {
+    [
+        (MediaType::Any, "BuiltinOvAggJson", MediaType::Json),
+        (MediaType::Json, "BuiltinOvAggJson", MediaType::Json),
+        (MediaType::Csv, "BuiltinOvAggCsv", MediaType::Csv),
+        (MediaType::GeoJson, "BuiltinOvAggGeoJson", MediaType::GeoJson),
+    ]
+    .into_iter()
+    .filter(|(accepted, ..)| !catalog.handlers.contains_key(&(None, accepted.clone())))
+    .map(|(accepted, handler, sent)| {
+        json!([[relation(None), media(&accepted)], [{ "tag": handler }, media(&sent)]])
+    })
+}
+
+fn media(media: &MediaType) -> Value {
+    let tag = match media {
+        MediaType::Json => "MTApplicationJSON",
+        MediaType::GeoJson => "MTGeoJSON",
+        MediaType::Csv => "MTTextCSV",
+        MediaType::Plain => "MTTextPlain",
+        MediaType::Xml => "MTTextXML",
+        MediaType::OpenApi => "MTOpenAPI",
+        MediaType::Form => "MTUrlEncoded",
+        MediaType::Octets => "MTOctetStream",
+        MediaType::Any => "MTAny",
+        // No handler is for any other.
+        other => return json!({ "tag": "MTOther", "contents": other.to_string() }),
+    };
+    json!({ "tag": tag })
 }
