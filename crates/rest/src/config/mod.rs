@@ -243,12 +243,51 @@ impl Config {
     }
 
     /// The same under settings found in the database (names with underscores), which win. Those that cannot be changed
-    /// while running are ignored.
+    /// while running are ignored, and those that are empty take away what the environment says.
     pub fn with_database_settings(&self, settings: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let reloadable = |name: &str| RELOADABLE.contains(&name);
         let known = settings.iter().filter(|(name, _)| reloadable(name));
-        let values = known.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Source::new(values, &read_file).over(self)
+        let values: BTreeMap<String, String> =
+            known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut base = self.clone();
+        for name in values.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name) {
+            base.clear(name);
+        }
+        Source::new(values, &read_file).over(&base)
+    }
+
+    /// Gives a setting that the database may have its default.
+    fn clear(&mut self, name: &str) {
+        let default = Self::default();
+        match name {
+            "db_aggregates_enabled" => self.aggregates_enabled = default.aggregates_enabled,
+            "db_anon_role" => self.anon_role = default.anon_role,
+            "db_pre_config" => self.pre_config = default.pre_config,
+            "db_max_rows" => self.max_rows = default.max_rows,
+            "db_plan_enabled" => self.plan_enabled = default.plan_enabled,
+            "db_pre_request" => self.pre_request = default.pre_request,
+            "db_prepared_statements" => self.prepared_statements = default.prepared_statements,
+            "db_root_spec" => self.root_spec = default.root_spec,
+            "db_schemas" => self.schemas = default.schemas,
+            "db_tx_end" => self.transaction = default.transaction,
+            "db_hoisted_tx_settings" => self.hoisted_settings = default.hoisted_settings,
+            "jwt_aud" => self.jwt_audience = default.jwt_audience,
+            "jwt_role_claim_key" => self.role_claim = default.role_claim,
+            "jwt_secret" => self.jwt_secret = default.jwt_secret,
+            "jwt_secret_is_base64" => self.jwt_secret_is_base64 = default.jwt_secret_is_base64,
+            "jwt_cache_max_lifetime" => self.jwt_cache_max_lifetime = default.jwt_cache_max_lifetime,
+            "openapi_mode" => self.openapi_mode = default.openapi_mode,
+            "openapi_security_active" => self.openapi_security = default.openapi_security,
+            "openapi_server_proxy_uri" => self.openapi_proxy_uri = default.openapi_proxy_uri,
+            "server_cors_allowed_origins" => self.cors_origins = default.cors_origins,
+            "server_trace_header" => {
+                self.trace_header = default.trace_header;
+                self.trace_header_written = default.trace_header_written;
+            }
+            "server_timing_enabled" => self.server_timing = default.server_timing,
+            // The search path is empty when it is said to be.
+            _ => {}
+        }
     }
 
     /// Where the database is. libpq's environment fills what the URI leaves out.
@@ -347,6 +386,29 @@ mod tests {
             .unwrap();
         assert_eq!((config.schemas, config.max_rows), (vec!["a".to_owned(), "b".to_owned()], Some(5)));
         assert_eq!(config.uri, "postgresql://");
+    }
+
+    #[test]
+    fn an_empty_database_setting_takes_away_what_the_environment_says() {
+        let of = |name: &str| BTreeMap::from([(name.to_owned(), String::new())]);
+        let before = config(&[
+            ("PGRST_DB_PRE_REQUEST", "f"),
+            ("PGRST_DB_SCHEMAS", "c"),
+            ("PGRST_DB_EXTRA_SEARCH_PATH", "d"),
+        ])
+        .unwrap();
+        assert_eq!(before.with_database_settings(&of("db_pre_request")).unwrap().pre_request, None);
+        assert_eq!(before.with_database_settings(&of("db_schemas")).unwrap().schemas, ["public"]);
+        let path = before.with_database_settings(&of("db_extra_search_path")).unwrap().extra_search_path;
+        assert!(path.is_empty());
+        // Each can be taken away.
+        let default = Config::default().dump();
+        for name in RELOADABLE.iter().filter(|name| **name != "db_extra_search_path") {
+            let key = format!("PGRST_{}", name.to_uppercase());
+            let Some((_, value, _)) = KEYS.iter().find(|(known, ..)| *known == key) else { panic!("{key}") };
+            let cleared = config(&[(&key, value)]).unwrap().with_database_settings(&of(name)).unwrap();
+            assert_eq!(cleared.dump(), default, "{name}");
+        }
     }
 
     /// Every key of PostgREST's, under its name in the environment, with a value that is not the default.
