@@ -547,6 +547,14 @@ async fn computed_relationships_are_those_of_the_schema() {
     .await;
     found(&shop.get("/people?select=friends(id)&id=eq.2").await, 200, json!([{"friends": [{"id": 1}]}]));
     refused(&shop.get("/people?select=pals(id)").await, 400, "PGRST200");
+    // One that is called like a column makes that ambiguous.
+    shop.change(
+        "create function home_id(games) returns setof people stable language sql as 'select * from public.people'",
+    )
+    .await;
+    let ambiguous = shop.get("/games?select=home_id(id)").await;
+    refused(&ambiguous, 300, "PGRST201");
+    assert_eq!(ambiguous.json()["details"][1], json!({}));
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ fn is_meant(relationship: &Relationship, target: &str, hint: Option<&str>) -> bo
     }
 }
 
-/// The order in which candidates are listed.
+/// The order in which candidates are listed: computed ones come last.
 fn order(relationship: &Relationship) -> impl Ord {
     let (rank, name, columns) = match &relationship.link {
         Link::Key { cardinality, constraint, columns } => {
@@ -158,7 +158,7 @@ fn order(relationship: &Relationship) -> impl Ord {
         Link::Junction(junction) => (3, junction.table.name.clone(), Vec::new()),
         Link::Computed { function, .. } => (4, function.name.clone(), Vec::new()),
     };
-    (relationship.target.clone(), relationship.is_self, rank, name, columns)
+    (rank == 4, relationship.target.clone(), relationship.is_self, rank, name, columns)
 }
 
 fn ambiguous(origin: &str, target: &str, found: &[&Relationship]) -> Error {
@@ -187,8 +187,12 @@ fn ambiguous(origin: &str, target: &str, found: &[&Relationship]) -> Error {
                 );
                 ("many-to-many", text, &junction.table.name)
             }
-            // Computed relationships have unique names.
-            Link::Computed { .. } => continue,
+            // Of these nothing is said. Their names are unique, but may be those of columns and constraints.
+            Link::Computed { .. } => {
+                candidates.push(json!({}));
+                hints.push(String::new());
+                continue;
+            }
         };
         candidates.push(json!({
             "cardinality": cardinality,
