@@ -2,6 +2,8 @@
 //! dropped table row or a user's own SQL left behind. Only what the ledger says we wrote, never what a listing shows. And
 //! keeps the database's idea of how many objects there are from falling behind.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 
 use crate::blob::BlobName;
@@ -32,6 +34,13 @@ impl Chore {
 /// How many handovers may wait. More are left to the search for orphans.
 pub(crate) const QUEUE: usize = 10_000;
 
+/// How long it waits for more to do at once: removing a blob costs two flushes of the disk, removing a hundred hardly more, and
+/// uploads wait for the same disk.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// How much is done at once.
+const TOGETHER: usize = 1000;
+
 /// How many orphans are removed in one go.
 const BATCH: u64 = 1000;
 
@@ -42,14 +51,18 @@ pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Chore>, mut s
     let pause = if sweeps { settings.interval } else { std::time::Duration::from_secs(3600) };
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + pause, pause);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopping = stop.clone();
     loop {
         tokio::select! {
             biased;
             chore = handed.recv() => match chore {
                 Some(chore) => {
                     let mut batch = vec![chore];
-                    while batch.len() < 100 && let Ok(more) = handed.try_recv() {
-                        batch.push(more);
+                    let more = async { while batch.len() < TOGETHER && handed.recv_many(&mut batch, TOGETHER).await > 0 {} };
+                    // Cut short by the stop: what was received is in the batch.
+                    tokio::select! {
+                        _ = tokio::time::timeout(LINGER, more) => {}
+                        () = ordered(&mut stopping) => {}
                     }
                     work(&domain, batch).await;
                 }
@@ -60,14 +73,19 @@ pub(crate) async fn run(domain: Domain, mut handed: mpsc::Receiver<Chore>, mut s
                     tracing::warn!(%error, "orphans could not be removed");
                 }
             }
-            _ = stop.changed() => {
+            () = ordered(&mut stop) => {
                 handed.close();
-                if *stop.borrow() && handed.is_empty() {
+                if handed.is_empty() {
                     return;
                 }
             }
         }
     }
+}
+
+/// Resolves when the stop is ordered, or nobody is left to order it.
+async fn ordered(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn work(domain: &Domain, batch: Vec<Chore>) {

@@ -3,6 +3,7 @@
 //! A blob is written in place under its own name: names are used once and nothing refers to a blob before a row does, so
 //! that there is nothing to rename. It is flushed to the disk, and its folder with it, before the write is reported.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -360,15 +361,21 @@ impl Store for LocalStore {
                 .collect();
             let layout = self.0.clone();
             blocking(move || {
-                for (path, adopted) in files {
-                    match fs::remove_file(&path) {
-                        Ok(()) if adopted => remove_empty_folders(&path, layout.upstream.as_deref()),
-                        // Else it could come back after a power cut, and nobody would know it any more.
-                        Ok(()) if layout.fsync => sync_folder(path.parent().unwrap_or(&path))?,
+                let mut touched = BTreeSet::new();
+                for (path, adopted) in &files {
+                    match fs::remove_file(path) {
+                        Ok(()) if *adopted => remove_empty_folders(path, layout.upstream.as_deref()),
+                        Ok(()) if layout.fsync => {
+                            touched.insert(path.parent().unwrap_or(path));
+                        }
                         Ok(()) => {}
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         Err(error) => return Err(error.into()),
                     }
+                }
+                // Else they could come back after a power cut, and nobody would know them any more.
+                for folder in touched {
+                    sync_folder(folder)?;
                 }
                 Ok(())
             })

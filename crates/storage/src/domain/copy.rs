@@ -84,8 +84,9 @@ impl Domain {
         if !to_key.is_folder_marker() {
             target.check_content_type(&content_type)?;
         }
-        let blob =
-            self.begin_upload(context, to_bucket, to_key, request.mode, source.row.metadata.as_ref()).await?;
+        let blob = self
+            .begin_upload(context, to_bucket, to_key, request.mode, Some(size), source.row.metadata.as_ref())
+            .await?;
         let attributes = Attributes {
             content_type: Some(content_type.clone()),
             cache_control: Some(cache_control.clone()),

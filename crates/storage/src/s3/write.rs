@@ -100,7 +100,9 @@ pub(super) async fn store(call: &Call, put: Put) -> S3Result<Stored> {
         known.insert("size".into(), size.into());
         known.insert("contentLength".into(), size.into());
     }
-    let blob = domain.begin_upload(&call.context, &bucket.id, &put.key, Mode::Upsert, Some(&known)).await?;
+    let blob = domain
+        .begin_upload(&call.context, &bucket.id, &put.key, Mode::Upsert, put.size, Some(&known))
+        .await?;
     let attributes = Attributes {
         content_type: Some(described.content_type.clone()),
         cache_control: Some(described.cache_control.clone()),
