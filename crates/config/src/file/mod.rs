@@ -51,6 +51,8 @@ section! {
         database_host: String = "127.0.0.1",
         /// The log filter: `info`, or `info,rest=debug`.
         log: Option<String>,
+        /// Connections that the front door has at a time, websockets among them; more wait to be accepted.
+        max_connections: u32 = 16_384u32,
         production: bool = false,
     }
 }

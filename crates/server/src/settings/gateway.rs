@@ -21,6 +21,10 @@ pub fn settings(config: &Config) -> gateway::Config {
             .get("MONOBASE_ACCESS_LOG")
             .is_some_and(|value| value == "true" || value == "1"),
         auth_without_key: config.keys.are_local(),
+        connection: gateway::Limits {
+            max_connections: config.file.monobase.max_connections as usize,
+            ..default.connection
+        },
         ..default
     }
 }
@@ -32,6 +36,14 @@ pub fn check(config: &Config) -> Result<(), Error> {
             service: "gateway",
             reason: "api.tls is not supported yet: leave it off, and let a reverse proxy speak TLS"
                 .to_owned(),
+        });
+    }
+    if config.file.monobase.max_connections == 0 {
+        return Err(Error::Settings {
+            service: "gateway",
+            reason:
+                "monobase.max_connections is 0, so that nobody could connect: leave it out, or give a number"
+                    .to_owned(),
         });
     }
     Ok(())
