@@ -178,13 +178,26 @@ pub(crate) async fn probe(
         statements
             .push(Statement::new("select pg_catalog.set_config('synchronous_commit', 'off', true)", &[]));
     }
-    domain
-        .pool()
-        .request(&context.transaction(domain.search_path()), &statements)
-        .await
-        .map(drop)
-        .map_err(|error| refine(error.into()))
+    let mut tries = 1;
+    loop {
+        let request = context.transaction(domain.search_path());
+        match domain.pool().request(&request, &statements).await.map_err(Error::from) {
+            // Of two who find the key free at once, the slower one fails by one of the unique indexes that the statement's
+            // other arm does not look at. The next time it finds the row.
+            Err(error)
+                if probe.mode == Mode::Upsert
+                    && error.code == Code::ResourceAlreadyExists
+                    && tries < UPSERT_TRIES =>
+            {
+                tries += 1;
+            }
+            done => return done.map(drop).map_err(refine),
+        }
+    }
 }
+
+/// How often an upsert is tried that another writer of the same new key got in the way of.
+const UPSERT_TRIES: usize = 5;
 
 /// A key that is taken, in the words for keys.
 fn refine(error: Error) -> Error {
