@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use gateway::{Alone, Limits};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 fn thread() -> String {
     let thread = std::thread::current();
@@ -47,6 +49,16 @@ fn shares(answers: &[String]) -> Vec<usize> {
     shares
 }
 
+/// Serves one route: where, what stops it, and its end.
+async fn serve(route: MethodRouter) -> (SocketAddr, watch::Sender<bool>, JoinHandle<io::Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let handler = Arc::new(Alone::new(axum::Router::new().route("/", route), Duration::from_secs(5)));
+    let served = gateway::serve(listener, handler, Limits::default(), stopped, Duration::from_secs(5));
+    (address, stop, tokio::spawn(served))
+}
+
 /// One test, because there is one set of threads.
 #[tokio::test]
 async fn connections_are_spread_over_the_threads() {
@@ -58,13 +70,7 @@ async fn connections_are_spread_over_the_threads() {
 }
 
 async fn requests_are_spread_and_finished_at_a_stop() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    let router = axum::Router::new().route("/", axum::routing::get(thread_name));
-    let handler = Arc::new(Alone::new(router, Duration::from_secs(5)));
-    let served =
-        tokio::spawn(gateway::serve(listener, handler, Limits::default(), stopped, Duration::from_secs(5)));
+    let (address, stop, served) = serve(axum::routing::get(thread_name)).await;
     let answers = tokio::task::spawn_blocking(move || {
         let sockets: Vec<_> = (0..40).map(|_| ask(address)).collect();
         std::thread::sleep(Duration::from_millis(30));
@@ -96,12 +102,7 @@ async fn upgrade(request: Request) -> Response {
 }
 
 async fn websockets_are_spread_too() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (_stop, stopped) = watch::channel(false);
-    let router = axum::Router::new().route("/", axum::routing::get(upgrade));
-    let handler = Arc::new(Alone::new(router, Duration::from_secs(5)));
-    tokio::spawn(gateway::serve(listener, handler, Limits::default(), stopped, Duration::from_secs(5)));
+    let (address, _stop, _served) = serve(axum::routing::get(upgrade)).await;
     let one_after_the_other = move || {
         let mut sockets = Vec::new();
         for _ in 0..40 {

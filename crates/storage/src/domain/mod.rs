@@ -186,9 +186,12 @@ impl Domain {
         }
     }
 
+    /// Leaves something to be done by the sweeper, unless it has too much to do.
     fn leave(&self, chore: Chore) {
         if !chore.is_empty() && self.0.chores.try_send(chore).is_err() {
-            tracing::debug!("the sweeper is busy: blobs stay until it looks for orphans");
+            tracing::debug!(
+                "the sweeper is busy: blobs stay until it looks for orphans, statistics until autovacuum"
+            );
         }
     }
 }
