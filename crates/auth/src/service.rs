@@ -66,7 +66,6 @@ impl Service {
     }
 
     /// Every route, at the root path.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.live.router()
     }

@@ -236,7 +236,7 @@ impl Request {
             }
             "quality" | "q" => transform.quality.explicit = Some(quality(one()?)?),
             "format_quality" | "fq" => {
-                if arguments.len() % 2 != 0 {
+                if !arguments.len().is_multiple_of(2) {
                     return Err(wrong("format_quality", arguments));
                 }
                 for pair in arguments.chunks_exact(2) {

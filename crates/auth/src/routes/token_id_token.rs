@@ -130,7 +130,7 @@ async fn find(state: &State, params: &Params) -> Result<Source> {
             issuer = params.issuer,
             "the id_token grant with an issuer and a client id is deprecated"
         );
-        if !external.allowed_id_token_issuers.iter().any(|issuer| *issuer == params.issuer) {
+        if !external.allowed_id_token_issuers.contains(&params.issuer) {
             return Err(Error::invalid(format!("Custom OIDC provider {:?} not allowed", params.provider)));
         }
         return Ok(Source {

@@ -352,10 +352,10 @@ impl Work<'_> {
 
     /// Colours, and which metadata the result has.
     fn finish(&self, picture: &mut Picture, mut metadata: Metadata) -> Metadata {
-        if self.transform.strip_profile || !self.format.has_profile() {
-            if let Some(icc) = metadata.icc.take() {
-                colour::to_srgb(picture, &icc);
-            }
+        if (self.transform.strip_profile || !self.format.has_profile())
+            && let Some(icc) = metadata.icc.take()
+        {
+            colour::to_srgb(picture, &icc);
         }
         match (self.transform.strip_metadata, self.transform.keep_copyright) {
             (true, true) => metadata.copyright_only(),

@@ -73,14 +73,14 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Node>, Defined), TemplateError> {
     };
     let (nodes, end) = parser.block()?;
     match end {
-        End::Input => Ok((nodes, parser.defined)),
-        End::End => parser.error("unexpected {{end}}"),
-        End::Else(_) => parser.error("unexpected {{else}}"),
+        Closer::Input => Ok((nodes, parser.defined)),
+        Closer::End => parser.error("unexpected {{end}}"),
+        Closer::Else(_) => parser.error("unexpected {{else}}"),
     }
 }
 
-/// What ended a block.
-enum End {
+/// What closed a block.
+enum Closer {
     Input,
     End,
     /// The words behind `else`.
@@ -107,7 +107,7 @@ impl Parser<'_> {
         if self.depth > MAX_DEPTH { self.error("nested too deeply") } else { Ok(()) }
     }
 
-    fn block(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn block(&mut self) -> Result<(Vec<Node>, Closer), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (words, line) = match piece {
@@ -123,9 +123,9 @@ impl Parser<'_> {
                 _ => String::new(),
             };
             match keyword.as_str() {
-                "end" if words.len() == 1 => return Ok((nodes, End::End)),
+                "end" if words.len() == 1 => return Ok((nodes, Closer::End)),
                 "end" => return self.error("unexpected words in end"),
-                "else" => return Ok((nodes, End::Else(words[1..].to_vec()))),
+                "else" => return Ok((nodes, Closer::Else(words[1..].to_vec()))),
                 "if" => nodes.push(Node::If(self.branch(&words[1..], "if")?)),
                 "with" => nodes.push(Node::With(self.branch(&words[1..], "with")?)),
                 "range" => {
@@ -156,7 +156,7 @@ impl Parser<'_> {
                 _ => nodes.push(Node::Value(self.pipe(&words, false)?)),
             }
         }
-        Ok((nodes, End::Input))
+        Ok((nodes, Closer::Input))
     }
 
     /// What stands between a keyword with a pipeline and its `end`.
@@ -166,13 +166,13 @@ impl Parser<'_> {
         let pipe = self.pipe(words, keyword == "range")?;
         let (body, end) = self.block()?;
         let otherwise = match end {
-            End::End => Vec::new(),
-            End::Input => return self.error("unexpected end of the template"),
-            End::Else(words) if words.is_empty() => match self.block()? {
-                (nodes, End::End) => nodes,
+            Closer::End => Vec::new(),
+            Closer::Input => return self.error("unexpected end of the template"),
+            Closer::Else(words) if words.is_empty() => match self.block()? {
+                (nodes, Closer::End) => nodes,
                 _ => return self.error("expected {{end}}"),
             },
-            End::Else(words) => match words.first() {
+            Closer::Else(words) => match words.first() {
                 // `else if` shares the outer `end`.
                 Some(Word::Name(name)) if name == "if" && keyword == "if" => {
                     vec![Node::If(self.branch(&words[1..], "if")?)]
@@ -198,7 +198,7 @@ impl Parser<'_> {
         self.loops = loops;
         self.depth -= 1;
         match end {
-            End::End => Ok(nodes),
+            Closer::End => Ok(nodes),
             _ => self.error("expected {{end}}"),
         }
     }
