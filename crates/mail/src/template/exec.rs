@@ -8,7 +8,7 @@ use super::context::Context;
 use super::functions;
 use super::parse::{Branch, Node, Operand, Pipe};
 use super::print;
-use super::{MAX_DEPTH, MAX_OUTPUT, MAX_STEPS, TemplateError, Tree};
+use super::{MAX_DEPTH, MAX_MADE, MAX_NESTING, MAX_OUTPUT, MAX_STEPS, TemplateError, Tree};
 
 pub(super) fn execute(tree: &Tree, data: &Value, html: bool) -> Result<String> {
     let data = Rc::new(data.clone());
@@ -19,6 +19,8 @@ pub(super) fn execute(tree: &Tree, data: &Value, html: bool) -> Result<String> {
         html: html.then(Context::default),
         steps: 0,
         depth: 0,
+        nesting: 0,
+        made: 0,
     };
     run.walk(&tree.root, &data)?;
     Ok(run.output)
@@ -42,7 +44,12 @@ struct Run<'t> {
     /// Where in the HTML the next byte lands; none for plain text.
     html: Option<Context>,
     steps: usize,
+    /// Templates within templates.
     depth: usize,
+    /// Blocks within blocks, those of the templates around included.
+    nesting: usize,
+    /// Bytes of what functions gave so far.
+    made: usize,
 }
 
 fn failed<T>(reason: impl Into<String>) -> Result<T> {
@@ -51,6 +58,16 @@ fn failed<T>(reason: impl Into<String>) -> Result<T> {
 
 impl<'t> Run<'t> {
     fn walk(&mut self, nodes: &'t [Node], dot: &Rc<Value>) -> Result<Flow> {
+        self.nesting += 1;
+        if self.nesting > MAX_NESTING {
+            return failed("it is nested too deeply");
+        }
+        let flow = self.each(nodes, dot);
+        self.nesting -= 1;
+        flow
+    }
+
+    fn each(&mut self, nodes: &'t [Node], dot: &Rc<Value>) -> Result<Flow> {
         for node in nodes {
             self.steps += 1;
             if self.steps > MAX_STEPS {
@@ -123,24 +140,25 @@ impl<'t> Run<'t> {
     fn range(&mut self, branch: &'t Branch, dot: &Rc<Value>) -> Result<Flow> {
         let scope = self.variables.len();
         let value = self.pipe(&branch.pipe, dot)?.unwrap_or_default();
-        let items: Vec<(Value, Value)> = match &*value {
-            Value::Null => Vec::new(),
+        // One at a time: a number may be large, and loops stand within loops.
+        let items: Box<dyn Iterator<Item = (Value, Value)>> = match &*value {
+            Value::Null => Box::new(std::iter::empty()),
             Value::Array(items) => {
-                items.iter().enumerate().map(|(at, item)| (at.into(), item.clone())).collect()
+                Box::new(items.iter().enumerate().map(|(at, item)| (at.into(), item.clone())))
             }
             Value::Object(fields) => {
-                let mut items: Vec<_> =
-                    fields.iter().map(|(key, item)| (Value::String(key.clone()), item.clone())).collect();
-                items.sort_by(|a, b| a.0.as_str().cmp(&b.0.as_str()));
-                items
+                let mut items: Vec<_> = fields.iter().collect();
+                items.sort_by_key(|(key, _)| key.as_str());
+                Box::new(items.into_iter().map(|(key, item)| (Value::String(key.clone()), item.clone())))
             }
             Value::Number(number) if number.is_i64() => {
-                let count = number.as_i64().unwrap_or_default().clamp(0, MAX_STEPS as i64);
-                (0..count).map(|at| (at.into(), at.into())).collect()
+                let count = number.as_i64().unwrap_or_default();
+                Box::new((0..count).map(|at| (at.into(), at.into())))
             }
             other => return failed(format!("range can't iterate over {}", print::plain(other))),
         };
-        if items.is_empty() {
+        let mut items = items.peekable();
+        if items.peek().is_none() {
             let flow = self.walk(&branch.otherwise, dot);
             self.variables.truncate(scope);
             return flow;
@@ -233,8 +251,19 @@ impl<'t> Run<'t> {
             arguments.push((*self.operand(operand, dot)?.unwrap_or_default()).clone());
         }
         arguments.extend(piped.map(|value| (*value).clone()));
+        // What doubles a text again and again must end before the memory does.
+        if arguments.iter().map(functions::size).sum::<usize>() > MAX_OUTPUT {
+            return failed("its values are too large");
+        }
         match functions::call(name, &arguments) {
-            Ok(value) => Ok(Some(Rc::new(value))),
+            Ok(value) => {
+                self.made += functions::size(&value);
+                if self.made > MAX_MADE {
+                    failed("its values are too large")
+                } else {
+                    Ok(Some(Rc::new(value)))
+                }
+            }
             Err(reason) => failed(format!("error calling {name}: {reason}")),
         }
     }

@@ -29,6 +29,16 @@ pub(super) fn truth(value: &Value) -> bool {
     }
 }
 
+/// About how many bytes a value takes.
+pub(super) fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => size_of::<Value>(),
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| key.len() + size(value)).sum(),
+    }
+}
+
 /// Calls a function other than `and` and `or`, which do not look at all of their arguments.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
     let wrong =

@@ -24,6 +24,10 @@ const MAX_OUTPUT: usize = 16 * 1024 * 1024;
 const MAX_STEPS: usize = 1_000_000;
 /// Deepest nesting of blocks, parentheses and calls of other templates.
 const MAX_DEPTH: usize = 64;
+/// Deepest nesting of blocks while a template calls others: a stack has room for it.
+const MAX_NESTING: usize = 256;
+/// Most bytes that functions may give, over a whole run.
+const MAX_MADE: usize = 4 * MAX_OUTPUT;
 
 /// A parsed template. Cheap to clone.
 #[derive(Clone, Debug)]

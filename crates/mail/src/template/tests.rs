@@ -65,6 +65,21 @@ fn trim_markers_eat_space_and_comments_vanish() {
 }
 
 #[test]
+fn what_takes_too_much_is_refused() {
+    let fails = |template: &str| Template::parse(template).unwrap().text(&json!({})).unwrap_err().to_string();
+    let doubled = "{{$x := \"ab\"}}{{range 40}}{{$x = print $x $x}}{{end}}";
+    assert_eq!(fails(doubled), "template: its values are too large");
+    let deep = format!(
+        "{{{{define \"t\"}}}}{}{{{{template \"t\"}}}}{}{{{{end}}}}{{{{template \"t\"}}}}",
+        "{{if 1}}".repeat(60),
+        "{{end}}".repeat(60)
+    );
+    assert_eq!(fails(&deep), "template: it is nested too deeply");
+    let loops = format!("{}{}", "{{range 999999999}}".repeat(60), "{{end}}".repeat(60));
+    assert_eq!(fails(&loops), "template: it takes too many steps");
+}
+
+#[test]
 fn functions_are_those_of_go() {
     let data = json!({"s": "héllo", "n": 18.0, "list": [10, 20]});
     assert_eq!(
