@@ -7,8 +7,10 @@ use super::Header;
 use super::bytes::{be16, be32, slice};
 use crate::{Format, Metadata, Orientation};
 
-/// Boxes within boxes, and items, are followed no further than this.
+/// Most boxes in one that are looked at, and most items and most references of a file, whose boxes may come again and again.
 const MOST_ITEMS: usize = 4096;
+/// Most extents and properties of all items together; an extent need not take a byte of the file.
+const MOST_ENTRIES: usize = 8 * MOST_ITEMS;
 
 /// How the samples mean colours, from an `nclx` box (ITU-T H.273 codes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) struct HeifFile<'a> {
     properties: Vec<(&'a [u8], &'a [u8])>,
     references: Vec<(&'a [u8], u32, Vec<u32>)>,
     inline: &'a [u8],
+    /// How many extents and properties the items have.
+    entries: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -120,6 +124,7 @@ impl<'a> HeifFile<'a> {
             properties: Vec::new(),
             references: Vec::new(),
             inline: &[],
+            entries: 0,
         };
         // A full box: version and flags come first.
         for (kind, body) in boxes(meta.get(4..)?) {
@@ -134,6 +139,9 @@ impl<'a> HeifFile<'a> {
                 b"iref" => file.item_references(body)?,
                 b"idat" => file.inline = body,
                 _ => {}
+            }
+            if file.items.len() > MOST_ITEMS || file.references.len() > MOST_ITEMS {
+                return None;
             }
         }
         Some(file)
@@ -171,13 +179,12 @@ impl<'a> HeifFile<'a> {
             at += 2;
             let base = number(body, &mut at, base_size)?;
             let extents = number(body, &mut at, 2)?;
-            let item = self.items.entry(id).or_default();
-            item.inline = method == 1;
-            for _ in 0..extents.min(MOST_ITEMS as u64) {
+            self.items.entry(id).or_default().inline = method == 1;
+            for _ in 0..extents {
                 number(body, &mut at, index_size)?;
                 let offset = number(body, &mut at, offset_size)?;
                 let length = number(body, &mut at, length_size)?;
-                item.extents.push((base.checked_add(offset)?, length));
+                self.counted(id)?.extents.push((base.checked_add(offset)?, length));
             }
         }
         Some(())
@@ -199,7 +206,7 @@ impl<'a> HeifFile<'a> {
                             } else {
                                 number(inner, &mut at, 1)? & 0x7f
                             };
-                            self.items.entry(id).or_default().properties.push(index as usize);
+                            self.counted(id)?.properties.push(index as usize);
                         }
                     }
                 }
@@ -222,6 +229,12 @@ impl<'a> HeifFile<'a> {
             self.references.push((kind, from, to));
         }
         Some(())
+    }
+
+    /// The item, to which an entry is added; none when there are too many.
+    fn counted(&mut self, id: u32) -> Option<&mut Item> {
+        self.entries += 1;
+        (self.entries <= MOST_ENTRIES).then(|| self.items.entry(id).or_default())
     }
 
     fn property(&self, id: u32, kind: &[u8; 4]) -> Option<&'a [u8]> {
@@ -343,9 +356,72 @@ impl<'a> HeifFile<'a> {
             return None;
         }
         let mut tiles = Vec::new();
+        let mut left = self.bytes.len();
         for &part in parts {
-            tiles.push(self.data(part)?);
+            let tile = self.data(part)?;
+            // Tiles may be the same item.
+            left = left.checked_sub(tile.len())?;
+            tiles.push(tile);
         }
         Some(Av1Item { width, height, columns, tiles })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
+    }
+
+    /// A file whose `meta` box holds these.
+    fn file(inner: &[Vec<u8>]) -> Vec<u8> {
+        let meta = boxed(b"meta", &[&[0; 4][..], &inner.concat()].concat());
+        [boxed(b"ftyp", b"avif\0\0\0\0avif"), meta].concat()
+    }
+
+    #[test]
+    fn extents_that_take_no_byte_are_counted() {
+        // Items by version 0: a number, a data reference, and how many extents without offset and length.
+        let locations = |items: u16, extents: u16| {
+            let mut body = [&[0; 6][..], &items.to_be_bytes()].concat();
+            for id in 0..items {
+                body.extend([id.to_be_bytes(), [0; 2], extents.to_be_bytes()].concat());
+            }
+            boxed(b"iloc", &body)
+        };
+        assert!(HeifFile::parse(&file(&[locations(4096, 8)])).is_some());
+        assert!(HeifFile::parse(&file(&[locations(4096, 4096)])).is_none());
+        assert!(HeifFile::parse(&file(&vec![locations(1, 4096); 9])).is_none());
+    }
+
+    #[test]
+    fn tiles_are_together_no_larger_than_the_file() {
+        let grid = |side: u8| {
+            let tiles = u16::from(side) * u16::from(side);
+            // Item 1 is the grid, in `idat`; item 2 all of its tiles, the whole file.
+            let name = |id: u16, kind: &[u8; 4]| {
+                boxed(b"infe", &[&[2, 0, 0, 0][..], &id.to_be_bytes(), &[0; 2], kind, &[0]].concat())
+            };
+            let names = [&[0, 0, 0, 0, 0, 2][..], &name(1, b"grid"), &name(2, b"av01")].concat();
+            let place = |id: u8, method: u8| [0, id, 0, method, 0, 0, 0, 1];
+            let locations = [&[1, 0, 0, 0, 0, 0, 0, 2][..], &place(1, 1), &place(2, 0)].concat();
+            let size = boxed(b"ispe", &[0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 9]);
+            let owned = boxed(b"ipma", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1]);
+            let parts = [&1u16.to_be_bytes()[..], &tiles.to_be_bytes(), &[0, 2].repeat(usize::from(tiles))];
+            file(&[
+                boxed(b"pitm", &[0, 0, 0, 0, 0, 1]),
+                boxed(b"iinf", &names),
+                boxed(b"iloc", &locations),
+                boxed(b"iprp", &[boxed(b"ipco", &size), owned].concat()),
+                boxed(b"iref", &[&[0; 4][..], &boxed(b"dimg", &parts.concat())].concat()),
+                boxed(b"idat", &[0, 0, side - 1, side - 1, 0, 9, 0, 9]),
+            ])
+        };
+        let one = grid(1);
+        assert_eq!(HeifFile::parse(&one).unwrap().picture().unwrap().tiles, std::slice::from_ref(&one));
+        assert_eq!(HeifFile::parse(&grid(2)).unwrap().picture(), None);
     }
 }
