@@ -25,8 +25,11 @@ pub(super) fn looks_like(bytes: &[u8], most: usize) -> bool {
     false
 }
 
-/// Takes out `<script>` elements and `onload` attributes, as imgproxy's `SANITIZE_SVG` does, and beyond it every other
-/// `on…` attribute and `javascript:` address, which run just as well.
+/// Takes out `<script>` elements and `onload` attributes, as imgproxy's `SANITIZE_SVG` does, and beyond it what runs just as
+/// well: every other `on…` attribute, `javascript:` addresses, and the declarations and style sheets that bring either in.
+///
+/// What comes out is cut into the same pieces when it is read again, and nothing more is taken out of it: so nothing can hide
+/// behind what is removed. Where it is well-formed, a browser cuts it like this too; where it is not, a browser stops.
 pub fn sanitize(bytes: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -35,96 +38,138 @@ pub fn sanitize(bytes: &[u8]) -> Vec<u8> {
         let rest = &bytes[start..];
         let end_of =
             |from: usize, end: &[u8]| find(bytes, from, end).map_or(bytes.len(), |found| found + end.len());
-        if rest.starts_with(b"<!--") {
-            at = end_of(start + 4, b"-->");
+        let (end, stays) = if rest.starts_with(b"<!--") {
+            (end_of(start + 4, b"-->"), true)
         } else if rest.starts_with(b"<![CDATA[") {
-            at = end_of(start + 9, b"]]>");
+            (end_of(start + 9, b"]]>"), true)
         } else if rest.starts_with(b"<?") {
-            at = end_of(start + 2, b"?>");
+            (end_of(start + 2, b"?>"), !is_tag(&rest[1..], b"xml-stylesheet"))
+        } else if rest.starts_with(b"<!") {
+            let end = after_declaration(bytes, start);
+            (end, !declares_code(&bytes[start..end]))
         } else if is_tag(rest, b"script") {
-            at = after_element(bytes, start, b"script");
+            (after_element(bytes, start, b"script"), false)
+        } else if rest.starts_with(b"</") {
+            (after_tag(bytes, start), true)
+        } else if rest.get(1).is_none_or(|&byte| begins_name(byte)) {
+            at = clean_tag(bytes, start, &mut clean);
             continue;
         } else {
-            at = after_tag(bytes, start);
-            clean_tag(&bytes[start..at], &mut clean);
-            continue;
+            // It opens nothing, and must not come before anything that it would open.
+            (start + 1, false)
+        };
+        if stays {
+            clean.extend_from_slice(&bytes[start..end]);
         }
-        clean.extend_from_slice(&bytes[start..at]);
+        at = end;
     }
     clean.extend_from_slice(&bytes[at..]);
     clean
 }
 
-/// A tag without the attributes that run.
-fn clean_tag(tag: &[u8], clean: &mut Vec<u8>) {
-    let mut at =
-        tag.iter().position(|&byte| is_space(byte) || byte == b'/' || byte == b'>').unwrap_or(tag.len());
-    // A closing tag begins with the slash.
-    if tag.get(1) == Some(&b'/') || tag.get(1) == Some(&b'!') {
-        clean.extend_from_slice(tag);
-        return;
+/// Copies the opening tag at `start` without the attributes that run. Says where it ends.
+fn clean_tag(bytes: &[u8], start: usize, clean: &mut Vec<u8>) -> usize {
+    let mut at = after_name(bytes, start);
+    clean.extend_from_slice(&bytes[start..at]);
+    while let Some(attribute) = Attribute::next(bytes, at) {
+        if !attribute.runs() {
+            clean.extend_from_slice(&bytes[at..attribute.end]);
+        } else if bytes.get(attribute.end).is_some_and(|&byte| !is_space(byte) && byte != b'>') {
+            // What follows must not become a part of what stands before.
+            clean.push(b' ');
+        }
+        at = attribute.end;
     }
-    clean.extend_from_slice(&tag[..at]);
-    while at < tag.len() {
-        let start = at;
-        while at < tag.len() && (is_space(tag[at]) || tag[at] == b'/') {
-            at += 1;
+    let end = after_tag(bytes, start);
+    clean.extend_from_slice(&bytes[at..end]);
+    end
+}
+
+/// An attribute as HTML cuts it, which is XML's way where a tag is well-formed.
+struct Attribute<'a> {
+    name: &'a [u8],
+    /// With its quotes.
+    value: &'a [u8],
+    /// Where it ends.
+    end: usize,
+}
+
+impl<'a> Attribute<'a> {
+    /// The first one from `at` on; none at the end of the tag.
+    fn next(bytes: &'a [u8], at: usize) -> Option<Self> {
+        let name = past(bytes, at, |byte| is_space(byte) || byte == b'/');
+        if matches!(bytes.get(name), None | Some(b'>')) {
+            return None;
         }
-        let name_start = at;
-        while at < tag.len() && !is_space(tag[at]) && !matches!(tag[at], b'=' | b'>' | b'/') {
-            at += 1;
+        let end = past(bytes, name + 1, |byte| !is_space(byte) && !matches!(byte, b'=' | b'>' | b'/'));
+        let name = &bytes[name..end];
+        let sign = past(bytes, end, is_space);
+        if bytes.get(sign) != Some(&b'=') {
+            return Some(Self { name, value: b"", end });
         }
-        let name = &tag[name_start..at];
-        let mut value: &[u8] = b"";
-        let mut after = at;
-        while after < tag.len() && is_space(tag[after]) {
-            after += 1;
-        }
-        if tag.get(after) == Some(&b'=') {
-            after += 1;
-            while after < tag.len() && is_space(tag[after]) {
-                after += 1;
+        let value = past(bytes, sign + 1, is_space);
+        let end = match bytes.get(value) {
+            Some(quote @ (b'"' | b'\'')) => {
+                find(bytes, value + 1, std::slice::from_ref(quote)).map_or(bytes.len(), |end| end + 1)
             }
-            let value_start = after;
-            match tag.get(after) {
-                Some(&quote @ (b'"' | b'\'')) => {
-                    after = find(tag, after + 1, &[quote]).map_or(tag.len(), |end| end + 1);
-                }
-                _ => {
-                    while after < tag.len() && !is_space(tag[after]) && tag[after] != b'>' {
-                        after += 1;
-                    }
-                }
-            }
-            value = &tag[value_start..after];
-            at = after;
+            _ => past(bytes, value, |byte| !is_space(byte) && byte != b'>'),
+        };
+        Some(Self { name, value: &bytes[value..end], end })
+    }
+
+    fn runs(&self) -> bool {
+        // No name of XML; the sign of equality would give a value to the attribute before.
+        if self.name.iter().any(|byte| matches!(byte, b'=' | b'<' | b'"' | b'\'')) {
+            return true;
         }
-        if name.is_empty() {
-            // The end, or a byte that belongs to no attribute.
-            at = at.max(start + 1).min(tag.len());
-            if at < tag.len() && tag[at] == b'>' && at == name_start {
-                at += 1;
-            }
-            clean.extend_from_slice(&tag[start..at]);
-        } else if !runs(name, value) {
-            clean.extend_from_slice(&tag[start..at]);
+        let local = self.name.rsplit(|&byte| byte == b':').next().unwrap_or(self.name);
+        if local.len() > 2 && local[..2].eq_ignore_ascii_case(b"on") || local.eq_ignore_ascii_case(b"srcdoc")
+        {
+            return true;
         }
+        // White space and control characters are ignored in an address, so none may hide it.
+        let address: Vec<u8> = self
+            .value
+            .iter()
+            .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'&' | b'#' | b';'))
+            .map(u8::to_ascii_lowercase)
+            .collect();
+        contains(&address, b"javascript:")
+            || ADDRESSES.iter().any(|name| local.eq_ignore_ascii_case(name)) && refers(&address)
     }
 }
 
-fn runs(name: &[u8], value: &[u8]) -> bool {
-    let local = name.rsplit(|&byte| byte == b':').next().unwrap_or(name);
-    if local.len() > 2 && local[..2].eq_ignore_ascii_case(b"on") {
-        return true;
+/// Attributes that are addresses, or become one by animation.
+const ADDRESSES: [&[u8]; 9] =
+    [b"href", b"src", b"data", b"action", b"formaction", b"from", b"to", b"by", b"values"];
+
+/// Whether there is a reference that may stand for anything.
+fn refers(value: &[u8]) -> bool {
+    let plain: [&[u8]; 5] = [b"amp;", b"lt;", b"gt;", b"quot;", b"apos;"];
+    value.split(|&byte| byte == b'&').skip(1).any(|rest| !plain.iter().any(|name| rest.starts_with(name)))
+}
+
+/// Behind a declaration. That of a document type ends where its own declarations begin.
+fn after_declaration(bytes: &[u8], start: usize) -> usize {
+    let mut quote = None;
+    for (offset, &byte) in bytes[start..].iter().enumerate() {
+        match (quote, byte) {
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'>' | b'[') => return start + offset + 1,
+            (Some(open), close) if open == close => quote = None,
+            _ => {}
+        }
     }
-    // White space, control characters and references are ignored or resolved in an address, so none may hide it.
-    let address: Vec<u8> = value
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'&' | b'#' | b';'))
-        .map(u8::to_ascii_lowercase)
-        .collect();
-    local.eq_ignore_ascii_case(b"href")
-        && (address.starts_with(b"javascript:") || address.starts_with(b"&#") || contains(&address, b"&#"))
+    bytes.len()
+}
+
+/// Whether a declaration gives attributes to elements, or names markup that a reference would bring in.
+fn declares_code(declaration: &[u8]) -> bool {
+    let entity = declaration.starts_with(b"<!ENTITY");
+    declaration.starts_with(b"<!ATTLIST")
+        || entity
+            && (declaration[1..].iter().any(|byte| matches!(byte, b'<' | b'%'))
+                || contains(declaration, b"&#"))
 }
 
 /// Behind the closing tag of an element that starts at `start`. Nested ones of the same name are counted.
@@ -157,25 +202,38 @@ fn after_element(bytes: &[u8], start: usize, name: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Behind the `>` of a tag, past quoted ones.
+/// Behind the name of the tag at `start`.
+fn after_name(bytes: &[u8], start: usize) -> usize {
+    past(bytes, start + 1, |byte| !is_space(byte) && !matches!(byte, b'>' | b'/'))
+}
+
+/// Behind the `>` of the tag at `start`, past those in values.
 fn after_tag(bytes: &[u8], start: usize) -> usize {
-    let mut quote = None;
-    for (offset, &byte) in bytes[start..].iter().enumerate() {
-        match (quote, byte) {
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'>') => return start + offset + 1,
-            (Some(open), close) if open == close => quote = None,
-            _ => {}
-        }
+    let mut at = after_name(bytes, start);
+    while let Some(attribute) = Attribute::next(bytes, at) {
+        at = attribute.end;
     }
-    bytes.len()
+    find(bytes, at, b">").map_or(bytes.len(), |end| end + 1)
+}
+
+/// Behind the bytes from `at` on that are such.
+fn past(bytes: &[u8], at: usize, such: impl Fn(u8) -> bool) -> usize {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|&byte| !such(byte)))
+        .map_or(bytes.len(), |end| at + end)
+}
+
+fn begins_name(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':') || !byte.is_ascii()
 }
 
 /// Whether a tag of this name (with or without a prefix) opens here. `rest` starts with `<`, or with the slash of a
 /// closing tag.
 fn is_tag(rest: &[u8], name: &[u8]) -> bool {
-    let word =
-        rest[1..].split(|&byte| is_space(byte) || matches!(byte, b'>' | b'/')).next().unwrap_or_default();
+    // No name goes past the next tag; looking further for each of many would take forever.
+    let ends = |&byte: &u8| is_space(byte) || matches!(byte, b'>' | b'/' | b'<');
+    let word = rest[1..].split(ends).next().unwrap_or_default();
     let local = word.rsplit(|&byte| byte == b':').next().unwrap_or(word);
     local.eq_ignore_ascii_case(name)
 }
@@ -194,6 +252,8 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn clean(text: &str) -> String {
@@ -218,7 +278,86 @@ mod tests {
         assert_eq!(clean("<a xlink:href=' java\nscript:x'>t</a>"), "<a>t</a>");
         assert_eq!(clean("<a href='&#106;avascript:x'>t</a>"), "<a>t</a>");
         assert_eq!(clean("<svg><x:script>1</x:script></svg>"), "<svg></svg>");
+        assert_eq!(clean("<set to='x;javascript:y' attributeName='href'/>"), "<set attributeName='href'/>");
     }
+
+    #[test]
+    fn what_is_taken_out_uncovers_nothing() {
+        assert_eq!(clean("<a onload=x\"y><script>z</script>\">"), "<a>\">");
+        assert_eq!(clean("<s onload=\"x\"cript>y</script>"), "<s cript>y</script>");
+        assert_eq!(clean("<a href onload='x' ='javascript:y'>"), "<a href>");
+        assert_eq!(clean("<<script></script>script>x</script>"), "script>x</script>");
+    }
+
+    #[test]
+    fn declarations_bring_no_code_in() {
+        let named = "<!DOCTYPE svg [<!ENTITY ns \"http://a\"><!ENTITY x \"<script>y</script>\">]><svg xmlns='&ns;'>&x;</svg>";
+        assert_eq!(clean(named), "<!DOCTYPE svg [<!ENTITY ns \"http://a\">]><svg xmlns='&ns;'>&x;</svg>");
+        assert_eq!(
+            clean("<!DOCTYPE svg [<!ATTLIST svg onload CDATA 'x'>]><svg/>"),
+            "<!DOCTYPE svg []><svg/>"
+        );
+        assert_eq!(clean("<a href='&j;'/><a href='b?c&amp;d'/>"), "<a /><a href='b?c&amp;d'/>");
+        assert_eq!(clean("<?xml-stylesheet href='#x'?><svg/>"), "<svg/>");
+    }
+
+    #[test]
+    fn many_open_tags_are_read_once_each() {
+        let started = std::time::Instant::now();
+        let text = format!("<script>{}", "<".repeat(1 << 20));
+        assert_eq!(clean(&text), "");
+        assert!(!looks_like(&text.as_bytes()[8..], text.len()));
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_is_clean_stays_as_it_is(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..16)) {
+            let once = sanitize(pieces.concat().as_bytes());
+            prop_assert_eq!(sanitize(&once), once);
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "<",
+        ">",
+        "/",
+        "=",
+        "\"",
+        "'",
+        " ",
+        "&",
+        ";",
+        "[",
+        "]",
+        "a",
+        "s",
+        "cript",
+        "script",
+        "svg",
+        "<script>",
+        "</script>",
+        "<a",
+        " onload",
+        "onload=",
+        " href=",
+        "java",
+        "javascript:",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "]]>",
+        "<?",
+        "?>",
+        "<!",
+        "<!DOCTYPE svg [",
+        "<!ENTITY x ",
+        "<!ATTLIST",
+        "&#",
+        "xml-stylesheet ",
+    ];
 
     #[test]
     fn the_rest_stays_as_it_was() {
