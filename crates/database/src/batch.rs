@@ -207,12 +207,14 @@ impl Connection {
         }
         let output = &mut self.wire.output;
         let mut batch = SentBatch::new();
-        let limit = self.cache.swift;
         for piece in pieces.iter() {
             let params = piece.params();
             let slot = self.cache.slot(piece.scope, piece.sql, params);
+            if piece.wanted && !self.cache.paces.is_swift(slot) {
+                return None;
+            }
             let entry = self.cache.find(slot, piece.scope, piece.sql, params)?;
-            let known = !piece.wanted || entry.columns.is_some() && entry.pace.is_below(limit);
+            let known = !piece.wanted || entry.columns.is_some();
             if !piece.cached || !entry.ready || !known {
                 return None;
             }

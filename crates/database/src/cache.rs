@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
-use foldhash::quality::RandomState;
 use postgres_types::Type;
 use smallvec::SmallVec;
 
+use crate::pace::Paces;
 use crate::result::Column;
 use crate::statement::Param;
 
@@ -44,40 +43,25 @@ pub(crate) struct Entry {
     pub(crate) described: Option<Arc<Description>>,
     /// Whether the server has confirmed it.
     pub(crate) ready: bool,
-    /// How long it takes.
-    pub(crate) pace: Pace,
     used: u64,
-}
-
-/// How long a statement takes at best, in microseconds: what it takes now and then, when the machine is busy, is no
-/// property of the statement.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Pace(Option<u32>);
-
-/// What takes no longer may share a round trip with others, in microseconds.
-pub(crate) const SWIFT: u32 = 1000;
-/// The same where the way to the server takes next to none of it. What takes longer gains little by company, and loses
-/// the server's other processors.
-pub(crate) const SWIFT_NEARBY: u32 = 250;
-
-impl Pace {
-    /// Notes one more run. Faster ones count at once, slower ones bit by bit.
-    pub(crate) fn note(&mut self, took: Duration) {
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        self.0 = Some(match self.0 {
-            Some(known) if took > known => known.saturating_add((took - known) / 64 + 1),
-            _ => took,
-        });
-    }
-
-    pub(crate) fn is_below(self, limit: u32) -> bool {
-        self.0.is_some_and(|micros| micros < limit)
-    }
 }
 
 /// Identifies an entry. Two statements with the same one cannot be cached together, which costs a parse and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(u64);
+
+impl Slot {
+    /// For tables with places for less than all slots.
+    pub(crate) fn number(self) -> usize {
+        // What does not fit into a pointer is cut off, which leaves a hash.
+        self.0 as usize
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn numbered(number: u64) -> Self {
+        Slot(number)
+    }
+}
 
 /// The slot is a hash already.
 #[derive(Default)]
@@ -99,14 +83,13 @@ impl Hasher for Identity {
 
 pub(crate) struct StatementCache {
     entries: HashMap<Slot, Entry, BuildHasherDefault<Identity>>,
-    hasher: RandomState,
+    /// How long statements take; the connections of a pool share it.
+    pub(crate) paces: Arc<Paces>,
     /// Names to close on the server, with the next batch.
     pub(crate) closing: Vec<Box<str>>,
     capacity: usize,
     /// Whether statements get names at all.
     pub(crate) named: bool,
-    /// Up to which pace statements are swift, in microseconds.
-    pub(crate) swift: u32,
     serial: u64,
     clock: u64,
     pub(crate) hits: u64,
@@ -114,14 +97,13 @@ pub(crate) struct StatementCache {
 }
 
 impl StatementCache {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, paces: Arc<Paces>) -> Self {
         StatementCache {
             entries: HashMap::default(),
-            hasher: RandomState::default(),
+            paces,
             closing: Vec::new(),
             capacity: capacity.max(1),
             named: true,
-            swift: SWIFT,
             serial: 0,
             clock: 0,
             hits: 0,
@@ -134,7 +116,7 @@ impl StatementCache {
     }
 
     pub(crate) fn slot(&self, scope: Scope<'_>, sql: &str, params: &[Param<'_>]) -> Slot {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = self.paces.hasher.build_hasher();
         sql.hash(&mut hasher);
         scope.hash(&mut hasher);
         for param in params {
@@ -185,7 +167,6 @@ impl StatementCache {
             columns: None,
             described: None,
             ready: false,
-            pace: Pace::default(),
             used: self.clock,
         };
         self.entries.entry(slot).insert_entry(entry).into_mut()

@@ -8,12 +8,13 @@ use postgres_protocol::message::frontend;
 use postgres_types::Type;
 
 use crate::batch::Piece;
-use crate::cache::{self, Scope, StatementCache};
+use crate::cache::{Scope, StatementCache};
 use crate::cancel::CancelToken;
 use crate::config::ConnectConfig;
 use crate::decode;
 use crate::error::{DbError, Error, Severity};
 use crate::listen::Notification;
+use crate::pace::Paces;
 use crate::pool::Pooler;
 use crate::pooler;
 use crate::result::{CommandTag, ResultSet, Row};
@@ -70,12 +71,14 @@ pub struct Connection {
 impl Connection {
     /// Opens a connection: every host in turn, until one answers and is acceptable.
     pub async fn connect(config: &ConnectConfig) -> Result<Self, Error> {
+        Self::connect_with(config, Arc::new(Paces::new(config.is_local()))).await
+    }
+
+    /// The same with what others know of statements.
+    pub(crate) async fn connect_with(config: &ConnectConfig, paces: Arc<Paces>) -> Result<Self, Error> {
         let opened = startup::open(config).await?;
-        let mut cache = StatementCache::new(STATEMENT_CACHE_SIZE);
+        let mut cache = StatementCache::new(STATEMENT_CACHE_SIZE, paces);
         cache.named = !config.transaction_pooler;
-        if config.is_local() {
-            cache.swift = cache::SWIFT_NEARBY;
-        }
         Ok(Connection {
             wire: opened.wire,
             config: Arc::new(config.clone()),

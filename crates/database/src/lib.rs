@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod ident;
 mod listen;
 pub mod migrate;
+mod pace;
 mod pipeline;
 mod pool;
 mod pooler;

@@ -164,6 +164,15 @@ impl RowStream {
         self.connection.as_ref().is_none_or(|connection| connection.is_broken())
     }
 
+    /// Notes how long the server took. The caller's last statement stands for all of them.
+    fn note_pace(&self) {
+        if let Some(slot) = self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
+            && let Some(connection) = &self.connection
+        {
+            connection.cache.paces.note(slot, self.began.elapsed() / connection.company());
+        }
+    }
+
     /// The next event from the socket, with whether a failure was one of a stale statement. Safe to drop.
     pub(crate) async fn advance(&mut self) -> Result<Option<StreamEvent>, (Error, bool)> {
         let Some(connection) = self.connection.as_mut() else { return Ok(None) };
@@ -197,13 +206,7 @@ impl RowStream {
                 Step::Complete(piece, tag) if wanted(piece) => return Ok(Some(StreamEvent::Complete(tag))),
                 Step::Nothing | Step::Begin(_) | Step::Complete(..) => {}
                 Step::End(Ok(())) => {
-                    // The caller's last statement stands for all of them.
-                    if let Some(slot) =
-                        self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
-                        && let Some(entry) = connection.cache.get(slot)
-                    {
-                        entry.pace.note(self.began.elapsed());
-                    }
+                    self.note_pace();
                     return Ok(None);
                 }
                 Step::End(Err(error)) => {

@@ -167,4 +167,25 @@ async fn the_gathering_convoy_departs_when_its_first_passenger_leaves(cluster) {
     assert_eq!(answer.unwrap(), "{} second");
 }
 
+async fn a_crowd_that_found_all_connections_lent_travels_together_afterwards(cluster) {
+    let pool = pool(cluster, 2);
+    warm(&pool, ECHO, "warm").await;
+    let lent = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    let before = pool.status();
+    let reads = (0..64).map(|_| async {
+        for _ in 0..20 {
+            assert_eq!(read(&pool, ECHO, "{}", "answer").await.unwrap(), "{} answer");
+        }
+    });
+    let give_back = async {
+        while pool.status().waiting < 64 {
+            tokio::task::yield_now().await;
+        }
+        drop(lent);
+    };
+    tokio::join!(futures_util::future::join_all(reads), give_back);
+    let together = pool.status().convoy_reads - before.convoy_reads;
+    assert!(together > 1000, "{together} of 1280");
+}
+
 }

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::{Inner, PooledConnection};
@@ -51,7 +52,7 @@ const STOPS: usize = 16;
 pub(super) struct Stops {
     stops: [Mutex<Option<Arc<Convoy>>>; STOPS],
     /// Whether passengers get on under way.
-    rolling: bool,
+    pub(super) rolling: bool,
     pub(super) departed: AtomicU64,
     pub(super) reads: AtomicU64,
 }
@@ -125,28 +126,43 @@ enum Verdict {
     Again,
 }
 
-/// Gets on a convoy, a new one if there is none; `None` when this request had better go alone.
+/// Who travels alone, and with what.
+pub(super) enum Alone {
+    /// A connection that was lent, and on which the request cannot travel with others yet.
+    With(PooledConnection),
+    /// No connection; the permit if there was one.
+    Without(Option<OwnedSemaphorePermit>),
+}
+
+/// Gets on a convoy, a new one if there is none, for which `permit` is used if there is one; or not, when this request had
+/// better go alone.
 pub(super) fn board(
     pool: &Arc<Inner>,
+    permit: Option<OwnedSemaphorePermit>,
     context: &RequestContext<'_>,
     statements: &[Statement<'_>],
-) -> Option<Passenger> {
+) -> Result<Passenger, Alone> {
     let mut here = pool.convoys.here();
     if let Some(convoy) = &*here {
         let mut state = convoy.lock();
         if state.takes_passengers() {
-            if state.seats.len() >= SEATS {
-                return None;
-            }
-            let sent = state.connection()?.start_swift_request(context, statements)?;
+            let has_seats = state.seats.len() < SEATS;
+            let connection = has_seats.then(|| state.connection()).flatten();
+            let Some(sent) =
+                connection.and_then(|connection| connection.start_swift_request(context, statements))
+            else {
+                return Err(Alone::Without(permit));
+            };
             let (seat, gathers) = state.take_seat(sent);
             drop(state);
             pool.note_passenger();
-            return Some(Passenger { convoy: convoy.clone(), seat, gathers });
+            return Ok(Passenger { convoy: convoy.clone(), seat, gathers });
         }
     }
-    let mut connection = pool.lend_now()?;
-    let sent = connection.start_swift_request(context, statements)?;
+    let mut connection = pool.lend_now(permit).map_err(Alone::Without)?;
+    let Some(sent) = connection.start_swift_request(context, statements) else {
+        return Err(Alone::With(connection));
+    };
     let mut state = State {
         rolling: pool.convoys.rolling,
         connection: Some(connection),
@@ -164,7 +180,7 @@ pub(super) fn board(
     let convoy = Arc::new(Convoy(Mutex::new(state)));
     *here = Some(convoy.clone());
     pool.note_passenger();
-    Some(Passenger { convoy, seat, gathers })
+    Ok(Passenger { convoy, seat, gathers })
 }
 
 impl Inner {

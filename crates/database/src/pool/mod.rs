@@ -14,9 +14,12 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use convoy::Alone;
+
 use crate::config::ConnectConfig;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::pace::Paces;
 use crate::pooler;
 use crate::request::{Access, RequestContext, RequestTransaction};
 use crate::result::ResultSet;
@@ -53,6 +56,7 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
     has_reaper: AtomicBool,
     convoys: convoy::Stops,
+    paces: Arc<Paces>,
     metrics: Metrics,
 }
 
@@ -134,6 +138,7 @@ impl Pool {
         Pool {
             inner: Arc::new(Inner {
                 convoys: convoy::Stops::new(&config),
+                paces: Arc::new(Paces::new(config.is_local())),
                 config,
                 limits: PoolConfig { max_size, ..limits },
                 permits: Arc::new(Semaphore::new(max_size)),
@@ -210,7 +215,16 @@ impl Pool {
         context: &RequestContext<'_>,
         statements: &[Statement<'_>],
     ) -> Result<RowStream, Error> {
-        let mut connection = self.acquire().await?;
+        let connection = self.acquire().await?;
+        self.stream_on(connection, context, statements).await
+    }
+
+    async fn stream_on(
+        &self,
+        mut connection: PooledConnection,
+        context: &RequestContext<'_>,
+        statements: &[Statement<'_>],
+    ) -> Result<RowStream, Error> {
         let mut repeated = false;
         loop {
             let read_only = context.access == Access::ReadOnly;
@@ -245,13 +259,41 @@ impl Pool {
         context: &RequestContext<'_>,
         statements: &[Statement<'_>],
     ) -> Result<RowStream, Error> {
-        if context.access == Access::ReadOnly
-            && let Some(passenger) = convoy::board(&self.inner, context, statements)
-            && let Some(answer) = passenger.ride().await
-        {
-            return answer;
+        let pool = &self.inner;
+        let mut permit = None;
+        if context.access == Access::ReadOnly {
+            // Who has to get off may find other company, and who has to wait for a connection too: with all of them lent,
+            // they would queue for ever, each for a connection of its own. It starts with none.
+            for _ in 0..3 {
+                match convoy::board(pool, permit.take(), context, statements) {
+                    Ok(passenger) => {
+                        if let Some(answer) = passenger.ride().await {
+                            return answer;
+                        }
+                    }
+                    Err(Alone::With(connection)) => {
+                        return Box::pin(self.stream_on(connection, context, statements)).await;
+                    }
+                    Err(Alone::Without(Some(granted))) => {
+                        permit = Some(granted);
+                        break;
+                    }
+                    Err(Alone::Without(None)) => match pool.permit_now()? {
+                        Some(granted) => {
+                            permit = Some(granted);
+                            break;
+                        }
+                        None => permit = Some(pool.permit().await?),
+                    },
+                }
+            }
         }
-        Box::pin(self.stream_request(context, statements)).await
+        let permit = match permit {
+            Some(permit) => permit,
+            None => pool.permit().await?,
+        };
+        let connection = Box::pin(pool.lend(permit)).await?;
+        Box::pin(self.stream_on(connection, context, statements)).await
     }
 
     /// What stands between us and the server. Opens a connection when none has been opened yet.
@@ -329,12 +371,19 @@ impl Inner {
         }
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    /// A permit if there is one.
+    fn permit_now(&self) -> Result<Option<OwnedSemaphorePermit>, Error> {
         use tokio::sync::TryAcquireError;
         match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => return Ok(permit),
-            Err(TryAcquireError::Closed) => return Err(Error::PoolClosed),
-            Err(TryAcquireError::NoPermits) => {}
+            Ok(permit) => Ok(Some(permit)),
+            Err(TryAcquireError::Closed) => Err(Error::PoolClosed),
+            Err(TryAcquireError::NoPermits) => Ok(None),
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Some(permit) = self.permit_now()? {
+            return Ok(permit);
         }
         let limit = self.limits.acquire_timeout;
         let refused = Error::PoolTimeout { limit, max_size: self.limits.max_size };
@@ -363,20 +412,25 @@ impl Inner {
         })
     }
 
-    /// A connection without waiting for anything: one that was in use a moment ago.
-    fn lend_now(self: &Arc<Self>) -> Option<PooledConnection> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
+    /// A connection without waiting for anything: one that was in use a moment ago. Otherwise the permit goes back.
+    fn lend_now(
+        self: &Arc<Self>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<PooledConnection, Option<OwnedSemaphorePermit>> {
+        let Some(permit) = permit.or_else(|| self.permit_now().ok().flatten()) else { return Err(None) };
         let mut idle = self.idle();
-        let at = self.nearest(&idle)?;
+        let Some(at) = self.nearest(&idle) else { return Err(Some(permit)) };
         let found = &idle[at];
         if found.since.elapsed() >= FRESH || found.live.created.elapsed() >= self.limits.max_lifetime {
-            return None;
+            return Err(Some(permit));
         }
         let Idle { mut live, .. } = idle.remove(at);
         self.metrics.idle.set(idle.len() as f64);
         drop(idle);
-        live.connection.check_idle().ok()?;
-        Some(PooledConnection::new(self.clone(), live, permit, true))
+        if live.connection.check_idle().is_err() {
+            return Err(Some(permit));
+        }
+        Ok(PooledConnection::new(self.clone(), live, permit, true))
     }
 
     /// A connection for the holder of a permit: the idle one used last that is in order, or a new one.
@@ -413,7 +467,8 @@ impl Inner {
         }
         // Boxed: connecting is rare, and its future would make that of every request large.
         let generation = self.generation.load(Ordering::SeqCst);
-        let mut connection = Box::new(Box::pin(Connection::connect(&self.config)).await?);
+        let mut connection =
+            Box::new(Box::pin(Connection::connect_with(&self.config, self.paces.clone())).await?);
         connection.set_statement_cache_size(self.limits.statement_cache_size);
         let named = match self.limits.prepared_statements {
             PreparedStatements::On => true,
