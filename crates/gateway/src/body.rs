@@ -52,6 +52,8 @@ pub(crate) struct Inbound {
     body: Incoming,
     left: Option<u64>,
     pause: Duration,
+    /// Whether it has been waited for once.
+    waited: bool,
     /// Armed while waiting; moved forward only when it fires, so that a fast client costs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     waiting_since: Option<Instant>,
@@ -66,6 +68,7 @@ impl Inbound {
             body,
             left: limit,
             pause,
+            waited: false,
             timer: None,
             waiting_since: None,
             verdict: verdict.clone(),
@@ -81,6 +84,12 @@ impl Inbound {
     }
 
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A body is never there when it is first asked for: the connection reads it only then. So it is asked for once
+        // more, before a timer is made for it.
+        if !std::mem::replace(&mut self.waited, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + self.pause;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         while timer.as_mut().poll(cx).is_ready() {

@@ -1,8 +1,10 @@
 //! The way of a request through the door.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -39,6 +41,37 @@ const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-la
 const RESPONSE_LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
 const VIA_US: HeaderValue = HeaderValue::from_static("kong/2.8.1");
 
+/// What answers the requests for a service.
+#[derive(Clone)]
+pub struct Upstream(Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>);
+
+type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+impl Upstream {
+    /// Every request is handed to `answer`.
+    pub fn new<F>(answer: impl Fn(Request<Body>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self(Arc::new(move |request| Box::pin(answer(request))))
+    }
+}
+
+impl From<Router> for Upstream {
+    fn from(router: Router) -> Self {
+        Self::new(move |request| {
+            let answered = router.clone().call(request);
+            async move { answered.await.unwrap_or_else(|never| match never {}) }
+        })
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Upstream")
+    }
+}
+
 /// What is behind the routes of one service.
 #[derive(Debug, Clone)]
 pub enum Mount {
@@ -49,7 +82,7 @@ pub enum Mount {
     /// The service is about to be mounted: requests wait for it.
     Starting,
     /// The service.
-    Running(Router),
+    Running(Upstream),
 }
 
 type Mounts = [Mount; Service::ALL.len()];
@@ -183,7 +216,7 @@ impl Inner {
             Target::Metrics => self.metrics(peer, &parts.headers, key).await,
             Target::Service(..) if self.suspended.load(Ordering::Relaxed) => Err(Refusal::DatabaseRestarting),
             Target::Service(service, base) => {
-                let router = self.service(service).await?;
+                let upstream = self.service(service).await?;
                 let limit = match route.body {
                     BodyLimit::Default => self.config.max_body,
                     BodyLimit::Service => None,
@@ -202,7 +235,7 @@ impl Inner {
                     id,
                 );
                 exchange.upstream = Some(Instant::now());
-                self.call(router, parts, body, limit, exchange).await
+                self.call(upstream, parts, body, limit, exchange).await
             }
         }
     }
@@ -226,17 +259,17 @@ impl Inner {
         Ok(())
     }
 
-    /// The router of a service, waiting for one that is starting.
-    async fn service(&self, service: Service) -> Result<Router, Refusal> {
+    /// What answers for a service, waiting for one that is starting.
+    async fn service(&self, service: Service) -> Result<Upstream, Refusal> {
         let name = service.name();
-        if let Mount::Running(router) = &self.mounts.load()[service as usize] {
-            return Ok(router.clone());
+        if let Mount::Running(upstream) = &self.mounts.load()[service as usize] {
+            return Ok(upstream.clone());
         }
         let mut changes = self.changes.subscribe();
         let settled = async {
             loop {
                 match &self.mounts.load()[service as usize] {
-                    Mount::Running(router) => return Ok(router.clone()),
+                    Mount::Running(upstream) => return Ok(upstream.clone()),
                     Mount::NotBuilt => return Err(Refusal::NotBuilt(name)),
                     Mount::Off => return Err(Refusal::NotRunning(name)),
                     Mount::Starting => {}
@@ -285,7 +318,7 @@ impl Inner {
 
     async fn call(
         &self,
-        mut router: Router,
+        upstream: Upstream,
         parts: &mut Parts,
         body: Incoming,
         limit: Option<u64>,
@@ -303,18 +336,18 @@ impl Inner {
         *request.version_mut() = parts.version;
         *request.extensions_mut() = std::mem::take(&mut parts.extensions);
         // A refusal after the call still needs to know what the client accepts.
-        let negotiation = verdict.as_ref().map(|_| negotiation(&parts.headers));
+        let negotiation = verdict.as_ref().map(|_| NEGOTIATION.map(|name| parts.headers.get(name).cloned()));
         *request.headers_mut() = std::mem::take(&mut parts.headers);
-        let answered = AssertUnwindSafe(router.call(request)).catch_unwind().await;
-        if let Some(headers) = negotiation {
-            parts.headers = headers;
-        }
+        let answered = AssertUnwindSafe(async { (upstream.0)(request).await }).catch_unwind().await;
         if let Some(refusal) = verdict.and_then(|verdict| verdict.refusal()) {
+            for (name, value) in NEGOTIATION.into_iter().zip(negotiation.into_iter().flatten()) {
+                parts.headers.extend(value.map(|value| (name, value)));
+            }
             exchange.upstream = None;
             return Err(refusal);
         }
         match answered {
-            Ok(Ok(response)) => Ok(response),
+            Ok(response) => Ok(response),
             Err(_panic) => {
                 exchange.upstream = None;
                 tracing::error!("a service panicked; the request was answered with 500");
@@ -361,15 +394,7 @@ impl Inner {
 }
 
 /// The headers that decide the form of a refusal.
-fn negotiation(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::new();
-    for name in [http::header::ACCEPT, CONTENT_TYPE] {
-        if let Some(value) = headers.get(&name) {
-            kept.insert(name, value.clone());
-        }
-    }
-    kept
-}
+const NEGOTIATION: [HeaderName; 2] = [http::header::ACCEPT, CONTENT_TYPE];
 
 fn millis(value: u64) -> HeaderValue {
     if value == 0 { HeaderValue::from_static("0") } else { HeaderValue::from(value) }

@@ -29,7 +29,7 @@ pub mod workers;
 pub use alone::{Alone, Uncounted};
 pub use body::{Cut, Meter, Outbound};
 pub use config::{Config, Limits, Trusted};
-pub use door::{Exchange, Gateway, Mount, Surroundings};
+pub use door::{Exchange, Gateway, Mount, Surroundings, Upstream};
 pub use forward::Peer;
 pub use health::{Health, Report, State};
 pub use identity::{Consumer, Roles};

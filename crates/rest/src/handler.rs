@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::State as Extract;
 use bytes::Bytes;
 use database::Access;
 use http::{HeaderValue, Method, Response};
@@ -38,7 +37,7 @@ pub struct Role(pub Arc<str>);
 pub struct Unlogged;
 
 /// Answers any request.
-pub(crate) async fn answer(Extract(rest): Extract<Rest>, request: axum::extract::Request) -> Response<Body> {
+pub(crate) async fn answer(rest: Rest, request: axum::extract::Request) -> Response<Body> {
     let state = rest.shared.state.load_full();
     let (parts, body) = request.into_parts();
     let traced = |mut response: Response<Body>| {

@@ -240,7 +240,13 @@ impl Rest {
 
     /// The API, at the root path.
     pub fn router(&self) -> Router {
-        Router::new().fallback(handler::answer).with_state(self.clone())
+        let rest = self.clone();
+        Router::new().fallback(move |request| rest.clone().answer(request))
+    }
+
+    /// Answers any request, without a router on the way.
+    pub async fn answer(self, request: axum::extract::Request) -> http::Response<axum::body::Body> {
+        handler::answer(self, request).await
     }
 
     /// The admin endpoints, for a listener of their own: `/live`, `/ready`, `/schema_cache`, `/metrics`.

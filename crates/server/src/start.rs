@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::{Config, Service};
 use embedded_postgres::State as Engine;
-use gateway::{Gateway, Mount, State, Surroundings};
+use gateway::{Gateway, Mount, State, Surroundings, Upstream};
 use telemetry::events::Bus;
 use telemetry::metrics::Metrics;
 use tokens::KeyRing;
@@ -250,7 +250,7 @@ impl Starting {
         }
         let auth = auth::Service::start(auth_settings, pool, self.ring.clone(), carrier)
             .map_err(|error| Error::Settings { service: "auth", reason: error.to_string() })?;
-        self.door.mount(gateway::Service::Auth, Mount::Running(auth.router()));
+        self.door.mount(gateway::Service::Auth, Mount::Running(auth.router().into()));
         let watching = tokio::spawn(keep_auth_configured(self.config.clone(), port, auth.clone()));
         self.services.push(Box::pin(async move {
             watching.abort();
@@ -279,7 +279,7 @@ impl Starting {
             upkeep: settings::realtime::UPKEEP,
         };
         let realtime = realtime::Realtime::start(service_settings, surroundings);
-        self.door.mount(gateway::Service::Realtime, Mount::Running(realtime.router()));
+        self.door.mount(gateway::Service::Realtime, Mount::Running(realtime.router().into()));
         self.services.push(Box::pin(realtime.stop()));
         self.board.service_is(Service::Realtime, State::Up);
         Ok(())
@@ -311,7 +311,7 @@ impl Starting {
         if buckets > 0 {
             tracing::info!(buckets, objects, "buckets of the configuration were made");
         }
-        self.door.mount(gateway::Service::Storage, Mount::Running(storage.router()));
+        self.door.mount(gateway::Service::Storage, Mount::Running(storage.router().into()));
         self.services.push(Box::pin(storage.stop()));
         self.board.service_is(Service::Storage, State::Up);
         Ok(())
@@ -348,7 +348,9 @@ impl Starting {
             // It goes on trying and answers 503 meanwhile; everything else can be used.
             self.notices.push("the rest service cannot read the database's schemas yet".to_owned());
         }
-        self.door.mount(gateway::Service::Rest, Mount::Running(rest.router()));
+        let upstream = rest.clone();
+        let upstream = Upstream::new(move |request| upstream.clone().answer(request));
+        self.door.mount(gateway::Service::Rest, Mount::Running(upstream));
         self.board.ask(rest);
         self.board.service_is(Service::Rest, State::Up);
         Ok(())

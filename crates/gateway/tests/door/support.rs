@@ -64,9 +64,9 @@ pub(crate) async fn door_with(config: Config) -> Door {
             events: events.clone(),
         },
     );
-    gateway.mount(Service::Rest, Mount::Running(mirror()));
-    gateway.mount(Service::Auth, Mount::Running(mirror()));
-    gateway.mount(Service::Storage, Mount::Running(mirror()));
+    gateway.mount(Service::Rest, Mount::Running(mirror().into()));
+    gateway.mount(Service::Auth, Mount::Running(mirror().into()));
+    gateway.mount(Service::Storage, Mount::Running(mirror().into()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
