@@ -110,7 +110,7 @@ impl<'a> RequestContext<'a> {
 }
 
 /// The settings of a request in the order they are made.
-type Settings<'a> = SmallVec<[Setting<'a>; 8]>;
+type Settings<'a> = SmallVec<[Setting<'a>; 10]>;
 
 /// A request in the form it is sent.
 pub(crate) struct Plan<'a> {

@@ -27,7 +27,7 @@ pub struct Column {
 #[derive(Clone)]
 pub struct Row {
     body: Bytes,
-    fields: SmallVec<[Field; 4]>,
+    fields: SmallVec<[Field; 8]>,
 }
 
 #[derive(Clone, Copy)]

@@ -21,7 +21,7 @@ pub enum Payload {
         /// The keys.
         keys: BTreeSet<String>,
     },
-    /// JSON that nobody looked at, because `columns` says which keys matter.
+    /// JSON whose keys are known from elsewhere.
     RawJson(Bytes),
     /// The arguments of a function as a form.
     Form(Vec<(String, String)>),

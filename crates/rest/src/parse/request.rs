@@ -142,11 +142,15 @@ impl Request {
             }
             _ => None,
         };
-        let columns = match (&payload, given) {
-            (Some(Payload::Json { keys, .. }), _) => keys.clone(),
-            (Some(Payload::Form(pairs)), _) => pairs.iter().map(|(key, _)| key.clone()).collect(),
-            (Some(Payload::RawJson(_)), Some(given)) => given.clone(),
-            _ => BTreeSet::new(),
+        let (payload, columns) = match (payload, given) {
+            // Nobody asks the body for its keys any more.
+            (Some(Payload::Json { raw, keys }), _) => (Some(Payload::RawJson(raw)), keys),
+            (Some(Payload::Form(pairs)), _) => {
+                let keys = pairs.iter().map(|(key, _)| key.clone()).collect();
+                (Some(Payload::Form(pairs)), keys)
+            }
+            (Some(Payload::RawJson(raw)), Some(given)) => (Some(Payload::RawJson(raw)), given.clone()),
+            (payload, _) => (payload, BTreeSet::new()),
         };
         let accept =
             line(headers, "accept").map_or_else(|| vec![MediaType::Any], |value| media::accept(&value));

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smallvec::SmallVec;
+
 use crate::catalog::{Catalog, Parameter, Routine};
 use crate::error::Error;
 use crate::fuzzy;
@@ -56,12 +58,48 @@ pub enum Value<'a> {
     Many(Vec<&'a str>),
 }
 
-/// The names of the arguments that were given.
-fn given_names(request: &Request, method: CallMethod) -> BTreeSet<&str> {
-    match method {
-        CallMethod::Post => request.columns.iter().map(String::as_str).collect(),
-        CallMethod::Get | CallMethod::Head => {
-            request.query.arguments.iter().map(|(name, _)| name.as_str()).collect()
+/// The arguments that were given.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Keys(&'a BTreeSet<String>),
+    Pairs(&'a [(String, String)]),
+}
+
+impl<'a> Given<'a> {
+    fn of(request: &'a Request, method: CallMethod) -> Self {
+        match method {
+            CallMethod::Post => Self::Keys(&request.columns),
+            CallMethod::Get | CallMethod::Head => Self::Pairs(&request.query.arguments),
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        match self {
+            Self::Keys(keys) => keys.is_empty(),
+            Self::Pairs(pairs) => pairs.is_empty(),
+        }
+    }
+
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::Keys(keys) => keys.contains(name),
+            Self::Pairs(pairs) => pairs.iter().any(|(given, _)| given == name),
+        }
+    }
+
+    /// Whether `known` knows every name.
+    fn all(self, known: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Keys(keys) => keys.iter().all(|name| known(name)),
+            Self::Pairs(pairs) => pairs.iter().all(|(name, _)| known(name)),
+        }
+    }
+
+    /// The names in order, each once.
+    fn names(self) -> BTreeSet<&'a str> {
+        match self {
+            Self::Keys(keys) => keys.iter().map(String::as_str).collect(),
+            Self::Pairs(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
         }
     }
 }
@@ -72,15 +110,15 @@ pub(crate) fn find<'a>(
     catalog: &'a Catalog,
     method: CallMethod,
 ) -> Result<&'a Routine, Error> {
-    let names = given_names(request, method);
+    let given = Given::of(request, method);
     let post = method == CallMethod::Post;
     let overloads = catalog.routines(&request.schema, &request.resource);
     let raw_body =
         post && matches!(request.content_type, MediaType::Plain | MediaType::Xml | MediaType::Octets);
-    let matching: Vec<&Routine> = overloads
+    let matching: SmallVec<[&Routine; 4]> = overloads
         .iter()
         .map(|routine| &**routine)
-        .filter(|routine| takes(routine, &names, raw_body))
+        .filter(|routine| takes(routine, given, raw_body))
         .collect();
     match matching.as_slice() {
         [only] => return Ok(only),
@@ -94,18 +132,17 @@ pub(crate) fn find<'a>(
         .collect();
     match fallback.as_slice() {
         [only] => Ok(only),
-        [] => Err(not_found(request, catalog, &names, post, overloads)),
+        [] => Err(not_found(request, catalog, &given.names(), post, overloads)),
         several => Err(Error::AmbiguousFunction(candidates(several))),
     }
 }
 
-fn takes(routine: &Routine, names: &BTreeSet<&str>, raw_body: bool) -> bool {
+fn takes(routine: &Routine, given: Given<'_>, raw_body: bool) -> bool {
     if routine.parameters.is_empty() {
-        return names.is_empty() && !raw_body;
+        return given.is_empty() && !raw_body;
     }
-    let all_named =
-        names.iter().all(|name| routine.parameters.iter().any(|parameter| parameter.name == *name));
-    all_named && routine.parameters.iter().filter(|p| p.required).all(|p| names.contains(p.name.as_str()))
+    let all_named = given.all(|name| routine.parameters.iter().any(|parameter| parameter.name == *name));
+    all_named && routine.parameters.iter().filter(|p| p.required).all(|p| given.has(&p.name))
 }
 
 /// Whether the one parameter of a function, which has no name, takes bodies of this type.
@@ -193,8 +230,8 @@ pub(crate) fn plan<'a>(
     method: CallMethod,
     tree: &ReadNode<'a>,
 ) -> CallPlan<'a> {
-    let names = given_names(request, method);
-    let given = || routine.parameters.iter().filter(|parameter| names.contains(parameter.name.as_str()));
+    let names = Given::of(request, method);
+    let given = || routine.parameters.iter().filter(|parameter| names.has(&parameter.name));
     let arguments = match (&request.payload, routine.parameters.as_slice()) {
         (Some(Payload::Json { raw, .. } | Payload::RawJson(raw) | Payload::Raw(raw)), [only])
             if only.name.is_empty() =>

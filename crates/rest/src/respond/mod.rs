@@ -26,6 +26,10 @@ pub(crate) struct Answer {
     body: Content,
 }
 
+/// Room for the headers of an answer, and for those of the next request on the same connection, for which the server
+/// takes the map again: a client's and those that a gateway adds.
+const HEADERS: usize = 24;
+
 /// The body of an answer.
 #[derive(Debug)]
 enum Content {
@@ -66,7 +70,7 @@ impl Answer {
     }
 
     fn into_response(self) -> Response<Body> {
-        let mut headers = HeaderMap::with_capacity(self.headers.len() + 4);
+        let mut headers = HeaderMap::with_capacity(HEADERS);
         for (name, value) in self.headers {
             headers.append(name, value);
         }
