@@ -206,8 +206,16 @@ impl Message {
 
     /// What a mail weighs in memory.
     pub(crate) fn weight(&self) -> usize {
-        let parts: usize = self.parts.iter().map(|part| part.bytes.len()).sum();
-        self.raw.len() + self.text.len() + self.html.len() + parts + 1024
+        let parts: usize = self.parts.iter().map(|part| part.bytes.len() + size_of::<Attachment>()).sum();
+        let lists = [&self.to, &self.cc, &self.bcc, &self.reply_to];
+        let people = lists.iter().flat_map(|list| list.iter());
+        let people: usize =
+            people.map(|person| person.name.len() + person.address.len() + size_of::<Person>()).sum();
+        let values = |values: &Vec<String>| {
+            values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
+        };
+        let headers: usize = self.headers.iter().map(|(name, all)| name.len() + 64 + values(all)).sum();
+        self.raw.len() + self.text.len() + self.html.len() + parts + people + headers + 1024
     }
 
     pub(crate) fn summary(&self, read: bool) -> Summary<'_> {
@@ -286,6 +294,15 @@ mod tests {
         --i\r\nContent-Type: text/plain\r\n\r\nHello  you\r\n--i\r\nContent-Type: text/html; charset=utf-8\r\n\
         Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>H=C3=A4llo</p>\r\n--i--\r\n--b\r\n\
         Content-Type: text/csv\r\nContent-Disposition: attachment; filename=\"x.csv\"\r\n\r\n1,2\r\n--b--\r\n";
+
+    #[test]
+    fn a_mail_weighs_what_is_kept_of_it() {
+        let weight = |raw: String| Message::read("a@b.c", &[], raw.into_bytes()).weight();
+        let people = weight(format!("To: a@b.c{}\r\n\r\n", ",a@b.c".repeat(1000)));
+        assert!(people > 1000 * size_of::<Person>(), "{people}");
+        let headers = weight(format!("{}\r\n", "a: b\r\n".repeat(1000)));
+        assert!(headers > 1000 * size_of::<String>(), "{headers}");
+    }
 
     #[test]
     fn a_mail_is_taken_apart() {
