@@ -1,5 +1,7 @@
 //! `Upload-Metadata`: names, each with a value in Base64, separated by commas.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
@@ -19,11 +21,12 @@ impl Metadata {
         }
         let text = std::str::from_utf8(header).ok()?;
         let mut pairs: Vec<(String, Option<String>)> = Vec::new();
+        let mut names = HashSet::new();
         for pair in text.split(',') {
             let mut parts = pair.split(' ').filter(|part| !part.is_empty());
             let (name, value, rest) = (parts.next()?, parts.next(), parts.next());
             let is_name = name.bytes().all(|byte| (33..127).contains(&byte) && byte != b',');
-            if rest.is_some() || !is_name || pairs.iter().any(|(other, _)| other == name) {
+            if rest.is_some() || !is_name || !names.insert(name) {
                 return None;
             }
             let value = match value {
