@@ -1,10 +1,11 @@
 //! The accept loop: one task a connection, bounded in number, finished in order at shutdown.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
@@ -229,9 +230,23 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Handl
             .serve_connection(io, service)
             .with_upgrades()
     );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
+    // To ask the stop each time would cost a request one part in a hundred: it wakes this task when it comes.
+    let mut changed = stop.clone();
+    changed.mark_unchanged();
+    let mut stopped = pin!(stopped(&mut stop));
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        if std::mem::replace(&mut told, true) && matches!(changed.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        stopped.as_mut().poll(cx).map(|()| None)
+    });
+    let ended = match ended.await {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

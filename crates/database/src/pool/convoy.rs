@@ -121,7 +121,11 @@ enum Passage {
 }
 
 enum Verdict {
-    Answered(Result<RowStream, Error>),
+    /// All of it is here.
+    Answered(VecDeque<StreamEvent>),
+    /// The rest is still to come.
+    Begun(Box<RowStream>),
+    Failed(Error),
     /// To be run elsewhere.
     Again,
 }
@@ -213,7 +217,9 @@ impl Passenger {
             self.convoy.lock().gathering = false;
         }
         match std::future::poll_fn(|cx| self.convoy.lock().poll(self.seat, cx)).await {
-            Verdict::Answered(answer) => Some(answer),
+            Verdict::Answered(events) => Some(Ok(RowStream::complete(events))),
+            Verdict::Begun(stream) => Some(Ok(*stream)),
+            Verdict::Failed(error) => Some(Err(error)),
             Verdict::Again => None,
         }
     }
@@ -445,7 +451,7 @@ impl State {
                 seat.events.push_back(event);
                 if large && let Some(stream) = self.reading.take() {
                     let stream = stream.preceded_by(std::mem::take(&mut seat.events));
-                    self.decide(head, Verdict::Answered(Ok(stream)));
+                    self.decide(head, Verdict::Begun(Box::new(stream)));
                     self.dismiss(head + 1);
                     return false;
                 }
@@ -453,7 +459,7 @@ impl State {
             }
             Ok(None) => {
                 let events = std::mem::take(&mut seat.events);
-                self.decide(head, Verdict::Answered(Ok(RowStream::complete(events))));
+                self.decide(head, Verdict::Answered(events));
             }
             Err(_) if reading.is_broken() => {
                 self.reading = None;
@@ -461,7 +467,7 @@ impl State {
                 return false;
             }
             Err((_, true)) => self.decide(head, Verdict::Again),
-            Err((error, false)) => self.decide(head, Verdict::Answered(Err(error))),
+            Err((error, false)) => self.decide(head, Verdict::Failed(error)),
         }
         self.head += 1;
         self.connection = self.reading.take().and_then(RowStream::into_connection);
