@@ -296,6 +296,13 @@ mod tests {
         Content-Type: text/csv\r\nContent-Disposition: attachment; filename=\"x.csv\"\r\n\r\n1,2\r\n--b--\r\n";
 
     #[test]
+    fn a_mail_in_a_mail_that_never_ends_is_kept() {
+        let raw = "Content-Type:multipart;boundary=-\n\n---Content-Type:message/rfc822\n\nContent-Type:message/rfc822\n\n\n-----";
+        let message = Message::read("a@b.c", &["d@e.f".into()], raw.into());
+        assert_eq!(message.raw, raw.as_bytes());
+    }
+
+    #[test]
     fn a_mail_weighs_what_is_kept_of_it() {
         let weight = |raw: String| Message::read("a@b.c", &[], raw.into_bytes()).weight();
         let people = weight(format!("To: a@b.c{}\r\n\r\n", ",a@b.c".repeat(1000)));
