@@ -68,6 +68,7 @@ unsafe impl GlobalAlloc for Mimalloc {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// What `work` does with a block of that layout, filled with a pattern before.
