@@ -303,11 +303,10 @@ mod tests {
 
     #[test]
     fn many_open_tags_are_read_once_each() {
-        let started = std::time::Instant::now();
+        // Read again for each, they would take hours.
         let text = format!("<script>{}", "<".repeat(1 << 20));
         assert_eq!(clean(&text), "");
         assert!(!looks_like(&text.as_bytes()[8..], text.len()));
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     proptest! {
