@@ -1,7 +1,7 @@
 //! Which PostgreSQL installations there are to test on.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -115,7 +115,10 @@ fn installation(bin: PathBuf) -> Installation {
 
 /// The development engine, assembled on first use.
 fn engine_folder() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/engine");
+    // That of the crate under test, as it is now; what it was when this was compiled may be another checkout's.
+    let tested =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let script = tested.join("../../scripts/engine");
     let output = Command::new(&script)
         .stderr(std::process::Stdio::inherit())
         .output()

@@ -48,7 +48,8 @@ pub fn debian() -> Option<PathBuf> {
 
 /// Folder with the programs of the embedded engine, where it has been assembled.
 pub fn embedded() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/engine");
+    // Cargo runs tests in the folder of their crate.
+    let script = std::fs::canonicalize("../../scripts/engine").ok()?;
     let out = Command::new(script).arg("--path").output().ok()?;
     let bin = PathBuf::from(String::from_utf8(out.stdout).ok()?.trim()).join("bin");
     bin.join("postgres").exists().then_some(bin)

@@ -396,6 +396,6 @@ async fn talk(file: &Path, write: bool) {
 #[case::s3("s3")]
 #[tokio::test]
 async fn talks_go_as_they_did(#[case] name: &str) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/talks/{name}.txt"));
+    let file = PathBuf::from(format!("tests/it/talks/{name}.txt"));
     talk(&file, std::env::var("TALKS").is_ok_and(|value| value == "write")).await;
 }
