@@ -9,7 +9,7 @@ const SERVICES: &[&str] = &["gateway", "rest", "auth", "storage", "imgproxy", "r
 
 fn crates_folder() -> PathBuf {
     // Cargo runs tests in the folder of their crate.
-    PathBuf::from("..")
+    fs::canonicalize("..").unwrap()
 }
 
 /// What stands under `[dependencies]` (tests may use more) in the manifest of `name`.

@@ -8,6 +8,8 @@ mod other;
 mod png;
 mod webp;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::{Error, Format, Frame, Header, Metadata, Patience, header};
 
 /// What to decode of a file.
@@ -44,6 +46,13 @@ pub(crate) fn decode(
     patience: &Patience,
 ) -> Result<Decoded, Error> {
     patience.check()?;
+    // What they read comes from strangers. `image-webp` 0.2.4 panics where a frame's alpha is smaller than the frame, and it
+    // may not be the last one that does.
+    let decoded = catch_unwind(AssertUnwindSafe(|| by_format(bytes, header, wanted, patience)));
+    decoded.unwrap_or_else(|_| Err(Error::damaged(header.format, "its decoder gave up")))
+}
+
+fn by_format(bytes: &[u8], header: &Header, wanted: Wanted, patience: &Patience) -> Result<Decoded, Error> {
     match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, wanted.shrink),
         Format::Png => png::decode(bytes, header),

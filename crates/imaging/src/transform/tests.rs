@@ -227,6 +227,18 @@ fn damaged_frames_of_an_avif_are_refused() {
     assert!(refused > 0);
 }
 
+/// The decoder panics over it.
+#[test]
+fn a_webp_whose_frames_have_two_sizes_is_refused() {
+    let mut bytes = animation(Format::Webp);
+    let frame = bytes.windows(4).position(|name| name == b"ANMF").unwrap() + 8;
+    // Its height, less one.
+    bytes[frame + 9] /= 2;
+    let limits = Limits { frames: 10, ..Limits::default() };
+    let refused = rendered(&bytes, &Transform::default(), &limits).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { format: Format::Webp, .. }), "{refused:?}");
+}
+
 #[test]
 fn animations_move_if_they_may() {
     let moving = Limits { frames: 60, ..Limits::default() };
