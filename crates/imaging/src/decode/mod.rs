@@ -46,8 +46,8 @@ pub(crate) fn decode(
     patience: &Patience,
 ) -> Result<Decoded, Error> {
     patience.check()?;
-    // What they read comes from strangers. `image-webp` 0.2.4 panics where a frame's alpha is smaller than the frame, and it
-    // may not be the last one that does.
+    // What they read comes from strangers. `image-webp` 0.2.4 panics where a frame says another size than
+    // the animation, and it may not be the last one that does.
     let decoded = catch_unwind(AssertUnwindSafe(|| by_format(bytes, header, wanted, patience)));
     decoded.unwrap_or_else(|_| Err(Error::damaged(header.format, "its decoder gave up")))
 }
