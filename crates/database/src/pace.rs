@@ -1,7 +1,8 @@
 //! How long statements take: what all connections of a pool know together.
 //!
 //! A connection that has just been opened knows nothing, and under load it would learn that everything is slow: what it
-//! measures then is how long it waited for a processor. So whatever one connection has seen counts for all of them.
+//! measures then is how long it waited for a processor. So whatever one connection has seen counts for all of them. (To
+//! divide what many take at once among them was tried: one that happens to run undisturbed then passes for a swift one.)
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

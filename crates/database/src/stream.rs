@@ -169,7 +169,7 @@ impl RowStream {
         if let Some(slot) = self.batch.iter().rev().find(|sent| sent.wanted).and_then(|sent| sent.slot)
             && let Some(connection) = &self.connection
         {
-            connection.cache.paces.note(slot, self.began.elapsed() / connection.company());
+            connection.cache.paces.note(slot, self.began.elapsed());
         }
     }
 

@@ -52,7 +52,7 @@ const STOPS: usize = 16;
 pub(super) struct Stops {
     stops: [Mutex<Option<Arc<Convoy>>>; STOPS],
     /// Whether passengers get on under way.
-    pub(super) rolling: bool,
+    rolling: bool,
     pub(super) departed: AtomicU64,
     pub(super) reads: AtomicU64,
 }

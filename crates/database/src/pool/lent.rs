@@ -1,21 +1,14 @@
 //! A connection on loan.
 
-use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Inner, Live};
 use crate::connection::Connection;
 use crate::error::{Error, Severity};
-
-/// How many processors this machine has for us.
-fn processors() -> usize {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
-    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
-}
 
 /// A connection on loan.
 pub struct PooledConnection {
@@ -72,16 +65,6 @@ impl PooledConnection {
         let generation = self.lent.as_ref().map(|(live, _)| live.generation);
         !self.pool.closed.load(Ordering::Relaxed)
             && generation == Some(self.pool.generation.load(Ordering::SeqCst))
-    }
-
-    /// How many connections of the pool share a processor of the server, as far as that can be known: at least one. What
-    /// each of them takes says as much about the others as about its own statement.
-    pub(crate) fn company(&self) -> u32 {
-        if !self.pool.convoys.rolling {
-            return 1;
-        }
-        let lent = self.pool.limits.max_size.saturating_sub(self.pool.permits.available_permits());
-        u32::try_from(lent / processors()).unwrap_or(u32::MAX).max(1)
     }
 
     fn take(&mut self) -> Option<(Live, OwnedSemaphorePermit)> {
